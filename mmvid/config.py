@@ -24,7 +24,7 @@ class Options(BaseModel):
     """A frozen set of options; unknown names, NaN and infinities are refused."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, protected_namespaces=()
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, populate_by_name=True
     )
 
     @field_validator("*", mode="before")
@@ -66,8 +66,8 @@ def option(
 
 def deciding(options: Options) -> dict[str, Any]:
     """The options that decide a result, as plain JSON values: what a run's key is made of."""
-    kept = options.model_dump(mode="json")
-    return {name: kept[name] for name, field in type(options).model_fields.items() if _extra(field)["decides"]}
+    kept = options.model_dump(mode="json", by_alias=True)
+    return {name: kept[name] for name, field in flags(type(options)).items() if _extra(field)["decides"]}
 
 
 class Catalogue(Protocol):
@@ -107,7 +107,7 @@ def parse(argv: list[str], *parts: type[Options] | Catalogue, about: str) -> tup
     for name, kind in chosen:
         if name is not None:
             result.append(name)
-        result.append(parser.build(kind, {key: values[key] for key in kind.model_fields if key in values}))
+        result.append(parser.build(kind, {flag: values[flag] for flag in flags(kind) if flag in values}))
     return tuple(result)
 
 
@@ -137,8 +137,8 @@ def explain(error: ValidationError) -> str:
 
 
 def flags(kind: type[Options]) -> dict[str, FieldInfo]:
-    """The options of a config by name, in the order they are stated."""
-    return dict(kind.model_fields)
+    """The options of a config by the name they have on a command line, in the order they are stated."""
+    return {field.alias or name: field for name, field in kind.model_fields.items()}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -173,12 +173,16 @@ class _Parser(argparse.ArgumentParser):
         self.add_argument("-h", "--help", action="help", help="show this help and end")
         for kind in kinds:
             group = self.add_argument_group((kind.__doc__ or kind.__name__).strip().splitlines()[0].rstrip("."))
-            for name, field in kind.model_fields.items():
+            for name, field in flags(kind).items():
                 if name in self.known:
                     raise ValueError(f"two configs of {self.prog} state the option {name!r}; rename one of them")
                 self.known.add(name)
                 group.add_argument(
-                    f"--{name}", action=_Once, default=argparse.SUPPRESS, metavar=_metavar(field), help=_help(field)
+                    f"--{name}",
+                    action=_Once,
+                    default=argparse.SUPPRESS,
+                    metavar=_metavar(field),
+                    help=_help(field),
                 )
 
     def read(self, words: list[str]) -> dict[str, str]:

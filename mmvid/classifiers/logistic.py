@@ -1,0 +1,41 @@
+"""Logistic regression on video-level features: the starter code's `LogisticModel`, the baseline of every table."""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mmvid.classifiers import Classifier
+from mmvid.config import option
+from mmvid.layers.features import FeatureOptions, JoinedFeatures
+from mmvid.records.batches import Batch, Shapes
+
+
+class Config(FeatureOptions):
+    """Logistic regression."""
+
+    l2_penalty: float = option(1e-8, "penalty on the weights", ge=0, search=(1e-9, 1e-5), log=True)
+
+
+class Model(Classifier):
+    """One dense layer and a sigmoid: joined features (B, D) to scores (B, C)."""
+
+    def __init__(self, config: Config, shapes: Shapes):
+        super().__init__()
+        self.config = config
+        self.join = JoinedFeatures(config, shapes.features)
+        self.modalities = self.join.modalities
+        self.dense = nn.Linear(self.join.size, shapes.classes)
+        nn.init.xavier_uniform_(self.dense.weight)
+        nn.init.zeros_(self.dense.bias)
+
+    def forward(self, batch: Batch) -> Tensor:
+        return self._logits(batch).sigmoid()
+
+    def log_scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        logits = self._logits(batch)
+        return functional.logsigmoid(logits), functional.logsigmoid(-logits)
+
+    def penalty(self) -> Tensor:
+        return self.config.l2_penalty * 0.5 * self.dense.weight.square().sum()
+
+    def _logits(self, batch: Batch) -> Tensor:
+        return self.dense(self.join(batch.features))

@@ -1,0 +1,36 @@
+"""Mixture of experts on video-level features (paper A, section 4.1; the starter code's `MoeModel`)."""
+
+from torch import Tensor
+
+from mmvid.classifiers import Classifier
+from mmvid.config import option
+from mmvid.layers.experts import MixtureOfExperts
+from mmvid.layers.features import FeatureOptions, JoinedFeatures
+from mmvid.records.batches import Batch, Shapes
+
+
+class Config(FeatureOptions):
+    """Mixture of experts."""
+
+    experts: int = option(2, "experts for each class; a dummy that says no comes on top", ge=1, search=(1, 16))
+    l2_penalty: float = option(1e-8, "penalty on both weight matrices", ge=0, search=(1e-9, 1e-5), log=True)
+
+
+class Model(Classifier):
+    """Joined features (B, D) to scores (B, C) through one mixture of experts a class."""
+
+    def __init__(self, config: Config, shapes: Shapes):
+        super().__init__()
+        self.config = config
+        self.join = JoinedFeatures(config, shapes.features)
+        self.modalities = self.join.modalities
+        self.mixture = MixtureOfExperts(self.join.size, shapes.classes, config.experts)
+
+    def forward(self, batch: Batch) -> Tensor:
+        return self.mixture(self.join(batch.features))
+
+    def log_scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        return self.mixture.log_scores(self.join(batch.features))
+
+    def penalty(self) -> Tensor:
+        return self.config.l2_penalty * self.mixture.squared_weights()

@@ -1,0 +1,104 @@
+"""`--data` to an opened store: the demo is made, TFRecords are ingested, a store is opened; nothing is done twice."""
+
+from pathlib import Path
+
+from mmvid.config import Options, deciding, option
+from mmvid.records import demo, ingest
+from mmvid.records.store import Store
+from mmvid.runs import Command, Finished, Run, Task, home
+
+DEMO_NOTE = "demo data (made)"
+
+
+class DataConfig(Options):
+    """The data set."""
+
+    data: str = option("demo", "a folder of TFRecords, an ingested store, or `demo`, made data", decides=False)
+    schema_name: str = option("", "built-in schema or a YAML file; the demo has its own", alias="schema")
+    text: str = option("auto", "JSON Lines of titles and keywords; auto: text.jsonl beside the records; none")
+    vocabulary: str = option("auto", "CSV of the labels' names; auto: the schema's file beside the records")
+    dev_share: float = option(0.204, "share of train that becomes dev where there is none", gt=0, lt=1)
+    split_seed: int = option(0, "seed of that share", ge=0)
+    on_error: ingest.OnError = option("stop", "a damaged record stops the ingest, or is skipped and counted")
+    workers: int = option(1, "processes that ingest", ge=1, decides=False)
+
+
+def open_dataset(command: Command, config: DataConfig, *, force: bool = False, own: bool = False) -> Store:
+    """The store behind `config.data`.
+
+    Args:
+        command: whose runs record what is made and ingested on the way.
+        config: the data set.
+        force: ingests again.
+        own: the ingest is what the command is for.
+    """
+    folder, schema = Path(config.data), config.schema_name
+    if config.data == "demo":
+        folder, schema = make_demo(command, demo.DemoConfig(), keep=True) / "video", schema or "demo"
+    if (folder / "manifest.json").exists():
+        return Store.open(folder)
+    if not folder.is_dir():
+        raise ValueError(f"data must be `demo` or a folder, there is none at {folder.absolute()}")
+    if not schema:
+        raise ValueError(f"schema must be given for {folder}: a built-in name such as youtube8m, or a YAML file")
+    task = Task(
+        entry="ingest",
+        options=deciding(config) | {"schema": schema},
+        inputs={"records": ingest.fingerprint(folder, text=config.text, vocabulary=config.vocabulary)},
+        modules=("mmvid.records.ingest",),
+        name=f"ingest {folder.resolve().name}",
+    )
+    place = home() / "stores" / f"{folder.resolve().name}-{task.key[:12]}"
+
+    def compute(run: Run) -> None:
+        run.params({"data": str(folder.resolve()), "store": str(place)})
+        store = ingest.ingest(
+            folder,
+            schema,
+            place,
+            text=config.text,
+            vocabulary=config.vocabulary,
+            on_error=config.on_error,
+            dev_share=config.dev_share,
+            seed=config.split_seed,
+            workers=config.workers,
+        )
+        log_store(run, store, place)
+
+    def usable(finished: Finished) -> bool:
+        return (place / "manifest.json").exists() and Store.open(place).digest == finished.tags.get("mmvid.data.digest")
+
+    command.find_or_run(task, compute, force=force, own=own, usable=usable)
+    return Store.open(place)
+
+
+def make_demo(command: Command, config: demo.DemoConfig, *, keep: bool = False, own: bool = False) -> Path:
+    """The folder of the demo data, made now if it is not there yet.
+
+    Args:
+        command: whose run records it.
+        config: how large it is and from which seed.
+        keep: takes demo data that is there whatever its config.
+        own: making it is what the command is for.
+    """
+    folder = home() / "demo"
+    if keep and (folder / "demo.json").exists():
+        return folder
+    task = Task("demo_data", deciding(config), {}, ("mmvid.records.demo",), name=DEMO_NOTE)
+
+    def compute(run: Run) -> None:
+        summary = demo.make_demo(folder, config)
+        run.params({"folder": str(folder)})
+        run.json("summary.json", summary)
+
+    command.find_or_run(task, compute, own=own, usable=lambda finished: demo.is_made(folder, config))
+    return folder
+
+
+def log_store(run: Run, store: Store, place: Path) -> None:
+    """Logs what an ingest came to: counts, skipped records, the manifest, the digest."""
+    for split in store.splits:
+        run.report({f"videos/{split}": float(store.count(split))})
+    run.report({"records/skipped": float(store.manifest["skipped"]["count"])})
+    run.json("manifest.json", store.manifest)
+    run.tags({"mmvid.data.digest": store.digest, "mmvid.data.store": str(place)})

@@ -1,0 +1,53 @@
+"""Losses of multi-label classification: the mean over videos of a sum over classes.
+
+`cross_entropy` is computed from exact logarithms. The starter code adds 1e-5 to every probability instead, so its
+loss can be slightly negative and its gradient bends near 0 and 1: `cross_entropy_epsilon` is that form, for fidelity.
+Source: google/youtube-8m, losses.py.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Loss = Literal["cross_entropy", "cross_entropy_epsilon", "hinge", "softmax"]
+
+
+def cross_entropy(log_yes: Tensor, log_no: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Binary cross-entropy.
+
+    Args:
+        log_yes: log p, (B, C).
+        log_no: log(1 - p), (B, C).
+        labels: 0 or 1, (B, C).
+        weights: multiplies each term, (B, C), or None.
+    """
+    return _mean_of_sums(-torch.where(labels.bool(), log_yes, log_no), weights)
+
+
+def cross_entropy_epsilon(
+    scores: Tensor, labels: Tensor, weights: Tensor | None = None, epsilon: float = 1e-5
+) -> Tensor:
+    """Binary cross-entropy of probabilities (B, C) shifted by `epsilon`, as the starter code computes it."""
+    likelihood = torch.where(labels.bool(), scores, 1 - scores)
+    return _mean_of_sums(-torch.log(likelihood + epsilon), weights)
+
+
+def hinge(scores: Tensor, labels: Tensor, weights: Tensor | None = None, margin: float = 1.0) -> Tensor:
+    """`max(0, margin - y * score)` with y = 1 for a label and -1 for none; scores (B, C) of any range."""
+    sign = labels.to(scores.dtype) * 2 - 1
+    return _mean_of_sums((margin - sign * scores).clamp_min(0), weights)
+
+
+def softmax(scores: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Cross-entropy between the labels, normalised to sum 1, and a softmax over the scores (B, C).
+
+    The softmax is taken over the model's scores as they are, although these are probabilities: the starter code's way.
+    """
+    labels = labels.to(scores.dtype)
+    share = labels / labels.sum(-1, keepdim=True).clamp_min(1e-7)
+    return _mean_of_sums(-share * scores.log_softmax(-1), weights)
+
+
+def _mean_of_sums(terms: Tensor, weights: Tensor | None) -> Tensor:
+    return (terms if weights is None else terms * weights).sum(-1).mean()

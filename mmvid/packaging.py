@@ -1,0 +1,105 @@
+"""A trained classifier as a folder: `config.json`, `model.safetensors`, `labels.csv`.
+
+Everything that serving, ensembling and promotion need is in the folder; reading it runs no code from it.
+"""
+
+import csv
+import dataclasses
+import json
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from mmvid import classifiers
+from mmvid.classifiers import Classifier
+from mmvid.config import Options, explain
+from mmvid.records.batches import Shapes
+from mmvid.records.schema import Schema
+
+FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Package:
+    """A classifier with all that is needed to use it.
+
+    Attributes:
+        name: its name in the catalogue, such as `moe`.
+        config: the options that it was built with.
+        shapes: the sizes that it was built for.
+        schema: the records that it was trained on: their keys are the keys of a request.
+        labels: the name of each class; names are not unique.
+        key: the key of the run that trained it.
+        model: the classifier, in evaluation mode, on the CPU.
+    """
+
+    name: str
+    config: Options
+    shapes: Shapes
+    schema: Schema
+    labels: list[str]
+    key: str
+    model: Classifier
+
+
+def save(package: Package, folder: Path) -> None:
+    """Writes the package into `folder`, which is made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in package.model.state_dict().items()}
+    save_file(weights, folder / "model.safetensors")
+    description = {
+        "format": FORMAT,
+        "classifier": package.name,
+        "config": package.config.model_dump(mode="json", by_alias=True),
+        "shapes": package.shapes.model_dump(mode="json"),
+        "schema": package.schema.model_dump(mode="json", by_alias=True),
+        "key": package.key,
+    }
+    (folder / "config.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "name"])
+        writer.writerows(enumerate(package.labels))
+
+
+def load(folder: Path) -> Package:
+    """Rebuilds a package from its folder.
+
+    Raises:
+        ValueError: if a file is missing or damaged, the format is another one, or weights and config disagree;
+            the message names the file.
+    """
+    path = folder / "config.json"
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+        if description["format"] != FORMAT:
+            raise ValueError(f"{path}: format must be {FORMAT}, got {description['format']}")
+        member = classifiers.load(description["classifier"])
+        config = member.Config.model_validate(description["config"])
+        shapes = Shapes.model_validate(description["shapes"])
+        schema = Schema.model_validate(description["schema"])
+    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} must describe a classifier: {type(error).__name__}: {error}") from error
+    except ValidationError as error:
+        raise ValueError(f"{path}: {explain(error)}") from error
+    model = member.Model(config, shapes)
+    try:
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        sentence = " ".join(str(error).split())
+        raise ValueError(f"{folder / 'model.safetensors'} must hold the weights of config.json: {sentence}") from error
+    with (folder / "labels.csv").open(newline="", encoding="utf-8") as file:
+        labels = [row["name"] for row in csv.DictReader(file)]
+    if len(labels) != shapes.classes:
+        raise ValueError(f"{folder / 'labels.csv'} must name {shapes.classes} classes, got {len(labels)}")
+    return Package(description["classifier"], config, shapes, schema, labels, description["key"], model.eval())
+
+
+def pinned_requirements() -> list[str]:
+    """Our direct dependencies at the versions installed now, without local labels such as `+cpu`."""
+    names = [Requirement(line).name for line in metadata.requires("mmvid") or [] if "extra ==" not in line]
+    return [f"{name}=={metadata.version(name).split('+')[0]}" for name in names]

@@ -1,0 +1,292 @@
+"""Runs in MLflow tracking: one task, one key, one run.
+
+A task is an entry point with its options, the digests of its inputs and the source of its modules. Its key is a
+digest of all that, tagged on its run, so that a finished run is found again instead of computed again.
+
+    with Command() as command:
+        finished = command.find_or_run(task, compute)
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+# Before mlflow is imported, which starts its telemetry; what a user has set stays.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+
+import mlflow
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Run as MlflowRun
+
+from mmvid.sources import sources_digest
+
+SYSTEM_METRICS_SECONDS = 2  # MLflow's 10 would leave a run of seconds without any
+
+
+def home() -> Path:
+    """The folder for data, stores and checkpoints: $MMVID_HOME, else `data` below the working folder."""
+    return Path(os.environ.get("MMVID_HOME") or "data").resolve()
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What one run computes.
+
+    Attributes:
+        entry: the entry point, such as `train_moe`.
+        options: the options that decide its result, as JSON values.
+        inputs: the digest of each input.
+        modules: the modules whose source decides its result.
+        name: the run's name in the UI.
+    """
+
+    entry: str
+    options: dict[str, Any]
+    inputs: dict[str, str]
+    modules: tuple[str, ...]
+    name: str = ""
+
+    @property
+    def key(self) -> str:
+        """32 hexadecimal digits; equal keys mean equal results."""
+        parts = [self.entry, self.options, self.inputs, sources_digest(self.modules)]
+        text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """A run that is over and its results."""
+
+    run: MlflowRun
+
+    @property
+    def id(self) -> str:
+        return self.run.info.run_id
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        return self.run.data.metrics
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return self.run.data.tags
+
+    def artifact(self, path: str) -> Path:
+        """A local copy of an artifact of the run."""
+        return Path(mlflow.artifacts.download_artifacts(run_id=self.id, artifact_path=path))
+
+
+class Run:
+    """A run in progress, and what can be told to it."""
+
+    def __init__(self, run_id: str):
+        self.id = run_id
+        self.client = mlflow.MlflowClient()
+
+    def report(self, metrics: dict[str, float], step: int = 0) -> None:
+        """Logs metrics of one step, such as an epoch."""
+        now = int(time.time() * 1000)
+        self.client.log_batch(self.id, metrics=[Metric(name, value, now, step) for name, value in metrics.items()])
+
+    def params(self, params: dict[str, Any]) -> None:
+        """Logs parameters that are not there yet: `mlflow run` logs some itself, and they are write-once."""
+        known = self.client.get_run(self.id).data.params
+        new = [Param(name, str(value)[:6000]) for name, value in params.items() if name not in known]
+        for start in range(0, len(new), 100):  # the most that one batch takes
+            self.client.log_batch(self.id, params=new[start : start + 100])
+
+    def tags(self, tags: dict[str, Any]) -> None:
+        self.client.log_batch(self.id, tags=[RunTag(name, str(value)) for name, value in tags.items()])
+
+    def json(self, name: str, value: Any) -> None:
+        """Logs a JSON artifact."""
+        self.client.log_dict(self.id, value, name)
+
+    def text(self, name: str, text: str) -> None:
+        """Logs a text artifact: Markdown, CSV and HTML are shown by the UI."""
+        self.client.log_text(self.id, text, name)
+
+    def figure(self, name: str, figure: Any) -> None:
+        """Logs a matplotlib figure as a picture."""
+        self.client.log_figure(self.id, figure, name)
+
+    @contextlib.contextmanager
+    def file(self, name: str) -> Iterator[Path]:
+        """A local path to write to; the file becomes an artifact when the block ends."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / Path(name).name
+            yield path
+            self.client.log_artifact(self.id, str(path), str(Path(name).parent) if "/" in name else None)
+
+    def dataset(self, name: str, digest: str, source: str, profile: dict[str, Any], context: str) -> None:
+        """Logs a data set as an input of the run; the UI shows its name, digest and profile."""
+        entity = Dataset(
+            name=name,
+            digest=digest[:36],  # the most that MLflow keeps
+            source_type="local",
+            source=json.dumps({"uri": source}),
+            profile=json.dumps(profile),
+        )
+        tag = InputTag("mlflow.data.context", context)
+        self.client.log_inputs(self.id, [DatasetInput(entity, [tag])])
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: the run ends as KILLED instead of staying RUNNING for ever."""
+
+
+class Command:
+    """One command's runs. Takes over the run that `mlflow run` made for it, and ends it whatever happens."""
+
+    def __enter__(self) -> "Command":
+        if not mlflow.is_tracking_uri_set():
+            mlflow.set_tracking_uri(f"sqlite:///{Path('mlflow.db').resolve()}")
+        os.environ["MLFLOW_TRACKING_URI"] = mlflow.get_tracking_uri()  # child processes must not resolve it anew
+        self.adopted = os.environ.pop("MLFLOW_RUN_ID", None)
+        self.client = mlflow.MlflowClient()
+        self.previous = signal.signal(signal.SIGTERM, _terminate)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        signal.signal(signal.SIGTERM, self.previous)
+        if self.adopted is not None:
+            self.client.set_terminated(self.adopted, _status(kind))
+
+    def find_or_run(
+        self,
+        task: Task,
+        compute: Callable[[Run], None],
+        *,
+        force: bool = False,
+        own: bool = False,
+        usable: Callable[[Finished], bool] = lambda finished: True,
+    ) -> Finished:
+        """The finished run of a task: found by its key, or computed now.
+
+        Args:
+            task: what is asked for.
+            compute: computes it into the run it is given.
+            force: computes even if there is a finished run.
+            own: the task is the command's own, not one that it needs on the way.
+            usable: whether a found run's results are still there, such as a store on this disk.
+        """
+        found = None if force else find(task.key)
+        if found is not None and usable(found):
+            sys.stderr.write(f"{task.entry}: run {found.id} has the same key; nothing to compute\n")
+            if own and self.adopted is not None:
+                self._point(found)
+            return found
+        with self.start(task, own=own) as run:
+            compute(run)
+        return Finished(self.client.get_run(run.id))
+
+    @contextlib.contextmanager
+    def start(self, task: Task, own: bool = False) -> Iterator[Run]:
+        """A run for a task; it ends FINISHED, FAILED with its traceback as an artifact, or KILLED."""
+        adopted, parent = (self.adopted, None) if own else (None, self.adopted)
+        if own:
+            self.adopted = None
+        mlflow.set_system_metrics_sampling_interval(SYSTEM_METRICS_SECONDS)
+        if adopted is not None:
+            mlflow.start_run(run_id=adopted, log_system_metrics=True)
+        else:
+            mlflow.start_run(nested=True, parent_run_id=parent, log_system_metrics=True)
+        run = Run(mlflow.active_run().info.run_id)
+        try:
+            run.tags(_tags(task))
+            run.params(task.options)
+            yield run
+        except BaseException as error:
+            with contextlib.suppress(Exception):  # the first error is the one to show
+                run.text("error.txt", traceback.format_exc())
+            mlflow.end_run(_status(type(error)))
+            raise
+        mlflow.end_run("FINISHED")
+
+    def _point(self, found: Finished) -> None:
+        """Makes the run that `mlflow run` created an entry that shows and links the finished one."""
+        run = Run(self.adopted)
+        run.tags({"mmvid.same_as": found.id, "mlflow.runName": f"{found.run.info.run_name} (found)"})
+        run.tags({"mlflow.note.content": f"Nothing was computed: run {found.id} has the same key."})
+        run.report(found.metrics)
+
+
+def find(key: str) -> Finished | None:
+    """The newest finished run with a key, in any experiment of the tracking server."""
+    return next(iter(search(f"tags.`mmvid.key` = '{key}' and attributes.status = 'FINISHED'", limit=1)), None)
+
+
+def search(condition: str, limit: int = 1000) -> list[Finished]:
+    """Runs by a filter of MLflow's search language, the newest first."""
+    client = mlflow.MlflowClient()
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    found = client.search_runs(experiments, condition, max_results=limit, order_by=["attributes.start_time DESC"])
+    return [Finished(run) for run in found]
+
+
+def load_run(run_id: str) -> Finished:
+    """A run by its id.
+
+    Raises:
+        ValueError: if the tracking server has no such run, or it did not finish.
+    """
+    try:
+        run = mlflow.MlflowClient().get_run(run_id)
+    except mlflow.MlflowException as error:
+        raise ValueError(f"run must be the id of a run on {mlflow.get_tracking_uri()}, got {run_id!r}") from error
+    if run.info.status != "FINISHED":
+        raise ValueError(f"run {run_id} must be finished, it is {run.info.status}")
+    return Finished(run)
+
+
+def _tags(task: Task) -> dict[str, str]:
+    tags = {"mmvid.key": task.key, "mmvid.entry": task.entry}
+    if task.name:
+        tags["mlflow.runName"] = task.name
+    return tags | {f"mmvid.input.{name}": digest for name, digest in task.inputs.items()} | _git_tags()
+
+
+def _git_tags() -> dict[str, str]:
+    def git(*words: str) -> str:
+        here = Path(__file__).parent
+        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return {
+            "mmvid.git.commit": git("rev-parse", "HEAD"),
+            "mmvid.git.dirty": str(bool(git("status", "-s"))),
+        }
+    except (OSError, subprocess.CalledProcessError):  # no git, or not a checkout
+        return {"mmvid.git.commit": "unknown"}
+
+
+def _status(kind: type[BaseException] | None) -> str:
+    if kind is None:
+        return "FINISHED"
+    return "KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED"
+
+
+def _terminate(number: int, frame: Any) -> None:
+    raise Terminated
+
+
+def model_training_view() -> str:
+    """How to look at the runs: the command that opens the UI, and the address of its model-training view."""
+    uri = mlflow.get_tracking_uri()
+    view = "#/experiments?workflowType=machine_learning"
+    if uri.startswith("http"):
+        return f"look at the runs: {uri}/{view}"
+    return f"look at the runs: mlflow ui --backend-store-uri {uri}\n    and open http://127.0.0.1:5000/{view}"

@@ -1,0 +1,247 @@
+"""A packaged classifier behind HTTP: records as JSON in, labels with names and scores out.
+
+A record has the keys of the TFRecords that the model was trained on: `mean_rgb` for a video-level feature, `rgb` for
+frames (uint8, averaged here). Any subset of the modalities will do. `options` in a record are checked like any others.
+
+    {"inputs": [{"id": "a", "mean_rgb": [...], "mean_audio": [...], "options": {"top_k": 5}}]}
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pydantic
+import torch
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.pyfunc import PythonModel, PythonModelContext
+
+import mmvid
+from mmvid import packaging
+from mmvid.config import Options, explain, option
+from mmvid.packaging import Package
+from mmvid.records.batches import Batch
+from mmvid.records.quantised import mean_frame
+from mmvid.records.schema import FeatureSpec
+
+CHUNK = 256  # records scored at once
+
+
+class RequestOptions(Options):
+    """What to answer for a record."""
+
+    top_k: int = option(20, "best labels to answer", ge=1)
+    dense: bool = option(False, "answer the scores of all classes instead")
+
+
+class BadRequest(MlflowException):
+    """HTTP 400 and one sentence. The scoring server would put the whole request before it."""
+
+    def __init__(self, sentence: str):
+        super().__init__(sentence, error_code=INVALID_PARAMETER_VALUE)
+        self.sentence = sentence
+
+    def serialize_as_json(self) -> str:
+        return json.dumps({"error_code": self.error_code, "message": self.sentence})
+
+
+def request_keys(package: Package) -> dict[str, tuple[str, bool]]:
+    """The feature keys that a record may have -> (modality, whether the key holds frames)."""
+    keys = {}
+    for modality in package.model.modalities:
+        spec = package.schema.features[modality]
+        if spec.mean:
+            keys[spec.mean] = (modality, False)
+        if spec.frames:
+            keys[spec.frames] = (modality, True)
+    return keys
+
+
+class Service:
+    """Checked records to answers."""
+
+    def __init__(self, package: Package):
+        self.package = package
+        self.keys = request_keys(package)
+        self.known = ["id", *self.keys, "options"]
+
+    def answer(self, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """One answer a record: `id` with `labels` (id, name, score; best first), or with `scores` of all classes.
+
+        Raises:
+            BadRequest: at the first fault; the sentence says which record and key, what was needed, what came.
+        """
+        if not records:
+            raise BadRequest("inputs must hold at least one record, got none")
+        options = [self._options(row, record) for row, record in enumerate(records)]
+        scores = self.scores(records)
+        return [
+            {"id": record.get("id"), **self._shown(row, wanted)}
+            for record, row, wanted in zip(records, scores, options, strict=True)
+        ]
+
+    def scores(self, records: list[dict[str, Any]]) -> np.ndarray:
+        """Scores of all classes, float32 (records, C)."""
+        features = [self._features(row, record) for row, record in enumerate(records)]
+        with torch.inference_mode():
+            parts = [
+                self.package.model(self._batch(features[start : start + CHUNK])).float().numpy()
+                for start in range(0, len(features), CHUNK)
+            ]
+        return np.concatenate(parts)
+
+    def _batch(self, features: list[dict[str, np.ndarray]]) -> Batch:
+        joined, presence = {}, {}
+        for modality in self.package.model.modalities:
+            absent = np.zeros(self.package.shapes.features[modality], np.float32)
+            joined[modality] = torch.from_numpy(np.stack([each.get(modality, absent) for each in features]))
+            presence[modality] = torch.tensor([modality in each for each in features])
+        return Batch(ids=[""] * len(features), features=joined, presence=presence)
+
+    def _shown(self, scores: np.ndarray, wanted: RequestOptions) -> dict[str, Any]:
+        if wanted.dense:
+            return {"scores": scores.tolist()}
+        best = np.argsort(-scores, kind="stable")[: wanted.top_k]
+        names = self.package.labels
+        return {"labels": [{"id": int(c), "name": names[c], "score": float(scores[c])} for c in best]}
+
+    def _options(self, row: int, record: dict[str, Any]) -> RequestOptions:
+        given = record.get("options") or {}
+        if not isinstance(given, dict):
+            raise BadRequest(f"record {row}: options must be an object, got {given!r}")
+        try:
+            return RequestOptions(**given)
+        except pydantic.ValidationError as error:
+            raise BadRequest(f"record {row}: {explain(error)}") from error
+
+    def _features(self, row: int, record: dict[str, Any]) -> dict[str, np.ndarray]:
+        for key in record:
+            if key not in self.known:
+                raise BadRequest(f"record {row}: unknown key {key!r}; there are {', '.join(self.known)}")
+        found: dict[str, np.ndarray] = {}
+        for key, (modality, holds_frames) in self.keys.items():
+            if record.get(key) is None:
+                continue
+            if modality in found:
+                raise BadRequest(f"record {row}: {modality} must be given once, as its mean or as its frames")
+            read = self._mean_of_frames if holds_frames else self._vector
+            found[modality] = read(f"record {row}: {key}", record[key], self.package.schema.features[modality])
+        if not found:
+            raise BadRequest(f"record {row} must have at least one of {', '.join(self.keys)}")
+        return found
+
+    def _vector(self, where: str, value: Any, spec: FeatureSpec) -> np.ndarray:
+        vector = _numbers(where, value)
+        if vector.shape != (spec.size,):
+            raise BadRequest(f"{where} must be {spec.size} numbers, got {_extent(vector)}")
+        return vector.astype(np.float32)
+
+    def _mean_of_frames(self, where: str, value: Any, spec: FeatureSpec) -> np.ndarray:
+        frames = _numbers(where, value)
+        if frames.ndim != 2 or frames.shape[1] != spec.size or len(frames) == 0:
+            raise BadRequest(f"{where} must be frames of {spec.size} numbers each, got {_extent(frames)}")
+        if frames.min() < 0 or frames.max() > 255 or (frames != np.floor(frames)).any():
+            raise BadRequest(f"{where} must be whole numbers from 0 to 255, as quantised features are")
+        return mean_frame(frames[: self.package.schema.max_frames].astype(np.uint8), *spec.quantised_range)
+
+
+def _numbers(where: str, value: Any) -> np.ndarray:
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise BadRequest(f"{where} must be an array of numbers, all rows of one length") from None
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        raise BadRequest(f"{where} must be finite, number {', '.join(map(str, bad[0]))} is {array[tuple(bad[0])]}")
+    return array
+
+
+def _extent(array: np.ndarray) -> str:
+    return " x ".join(map(str, array.shape)) if array.ndim else "a single number"
+
+
+def python_model(keys: list[str]) -> PythonModel:
+    """The MLflow model class for records with the given feature keys.
+
+    Its record type lets everything through, so that every fault is told by our own sentences instead of a dump of
+    the request; the keys are there for the signature.
+    """
+    fields: dict[str, Any] = {key: (Any | None, None) for key in ("id", *keys, "options")}
+    record = pydantic.create_model("Record", __config__=pydantic.ConfigDict(extra="allow"), **fields)
+
+    class ServedClassifier(PythonModel):
+        """Answers `Record`s; with the model config `dense`, the array of all scores."""
+
+        def load_context(self, context: PythonModelContext) -> None:
+            self.service = Service(packaging.load(Path(context.artifacts["package"])))
+            self.dense = bool((context.model_config or {}).get("dense"))
+
+        def predict(self, model_input: list[record], params: dict[str, Any] | None = None) -> Any:
+            records = [_given(each) for each in model_input]
+            return self.service.scores(records) if self.dense else self.service.answer(records)
+
+    return ServedClassifier()
+
+
+def _given(record: pydantic.BaseModel) -> dict[str, Any]:
+    """What the client sent: a DataFrame has None or NaN where a row lacks a key."""
+    sent = {name: getattr(record, name) for name in record.model_fields_set}
+    return {
+        name: value
+        for name, value in sent.items()
+        if value is not None and not (isinstance(value, float) and math.isnan(value))
+    }
+
+
+def input_example(package: Package) -> list[dict[str, Any]]:
+    """A request of one record with all the video-level features of the model."""
+    record: dict[str, Any] = {"id": "example"}
+    for modality in package.model.modalities:
+        spec, size = package.schema.features[modality], package.shapes.features[modality]
+        if spec.mean:
+            record[spec.mean] = [round(math.sin(i), 3) for i in range(size)]
+        else:
+            record[spec.frames] = [[128] * size]
+    return [record | {"options": {"top_k": 3}}]
+
+
+def log_model(package: Package, folder: Path, requirements: list[str]) -> str:
+    """Logs a package folder as a pyfunc model of the active run, with our code beside it.
+
+    Args:
+        package: what is in the folder.
+        folder: the folder that `packaging.save` wrote.
+        requirements: pinned requirements of the serving environment.
+
+    Returns:
+        The model's URI, `models:/m-...`.
+    """
+    info = mlflow.pyfunc.log_model(
+        name=package.name,
+        python_model=str(Path(mmvid.__file__).parent / "served.py"),
+        artifacts={"package": str(folder)},
+        model_config={"keys": list(request_keys(package)), "dense": False},
+        code_paths=[str(Path(mmvid.__file__).parent)],
+        input_example=input_example(package),
+        pip_requirements=requirements,
+    )
+    return info.model_uri
+
+
+def load_logged(uri: str) -> Package:
+    """The package inside a logged or registered model, such as `models:/mmvid-moe@champion`.
+
+    Raises:
+        ValueError: if there is no such model, or it is none of ours.
+    """
+    try:
+        folder = Path(mlflow.artifacts.download_artifacts(uri))
+    except MlflowException as error:
+        raise ValueError(f"{uri} must name a model on {mlflow.get_tracking_uri()}: {error.message}") from error
+    found = sorted((folder / "artifacts").glob("*/config.json"))
+    if not found:
+        raise ValueError(f"{uri} must be a model that mmvid logged; it has no package inside")
+    return packaging.load(found[0].parent)

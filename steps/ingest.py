@@ -1,0 +1,31 @@
+"""Ingest TFRecords into a store of memory-mapped Arrow files.
+
+    mlflow run . -e ingest -P data=/data/yt8m -P schema=youtube8m
+    python -m steps.ingest --data /data/yt8m --schema youtube8m
+
+Reads  train*, validate*, test* (and dev*) shards of --data, text.jsonl and the labels' names beside them.
+Logs   manifest.json, videos/<split>, records/skipped, the data set's digest.
+"""
+
+from mmvid.config import Options, option, parse
+from mmvid.console import run_command
+from mmvid.dataset import DataConfig, open_dataset
+from mmvid.runs import Command
+
+
+class Control(Options):
+    """This command."""
+
+    force: bool = option(False, "ingest again even if there is a finished run", decides=False)
+
+
+def main(argv: list[str]) -> None:
+    config, control = parse(argv, DataConfig, Control, about=__doc__)
+    with Command() as command:
+        store = open_dataset(command, config, force=control.force, own=True)
+    counts = ", ".join(f"{split} {store.count(split)}" for split in store.splits)
+    print(f"store: {store.folder}\nvideos: {counts}\ndigest: {store.digest}")
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,77 @@
+"""The whole job: ingest, train logistic regression and a mixture of experts, promote the better, print the table.
+
+    mlflow run . -e main --env-manager local
+    mlflow run . -e main -P data=/data/audioset -P schema=audioset
+    python -m steps.main --data /data/audioset --schema audioset
+
+Reads  the data set at --data; the demo is made if it is `demo` and not there yet.
+Logs   a nested run for each part, table.md; moves the champions of mmvid-logistic, mmvid-moe and mmvid-classifier.
+"""
+
+from pathlib import Path
+
+from mmvid.records.store import Store
+
+import mmvid.classifiers
+from mmvid.config import Options, deciding, option, parse
+from mmvid.console import run_command
+from mmvid.dataset import DataConfig, open_dataset
+from mmvid.experiment import Setup
+from mmvid.registry.versions import aliased
+from mmvid.report.table import markdown
+from mmvid.runs import Command, Finished, Task, model_training_view
+from mmvid.training import TrainConfig
+from steps.promote import RULES, promote
+from steps.train import find_or_train
+
+CLASSIFIERS = ("logistic", "moe")
+BEST = "mmvid-classifier"
+METRICS = ("gap", "map", "hit_at_1", "perr")
+
+
+class Control(Options):
+    """This command."""
+
+    seed: int = option(0, "seed of each training", ge=0)
+    force: bool = option(False, "train again even if there are finished runs with the same keys", decides=False)
+
+
+def main(argv: list[str]) -> None:
+    data, control = parse(argv, DataConfig, Control, about=__doc__)
+    train = TrainConfig(seed=control.seed)
+    task = Task("main", deciding(data) | deciding(control), {}, ("steps.main",), name="main")
+    with Command() as command, command.start(task, own=True) as run:
+        store = open_dataset(command, data)
+        finished = {}
+        for name in CLASSIFIERS:
+            setup = Setup(name, mmvid.classifiers.load(name).Config(), train)
+            finished[name] = find_or_train(command, setup, store, force=control.force)
+        best = max(finished, key=lambda name: finished[name].metrics["gate/gap"])
+        champions = [promoted(command, f"mmvid-{name}", finished[name], store) for name in CLASSIFIERS]
+        champions.append(promoted(command, BEST, finished[best], store))
+        report = f"# {store.title}\n\n{table(finished)}\n" + "\n".join(champions) + "\n"
+        run.text("table.md", report)
+    print(f"\n{report}\n{model_training_view()}")
+
+
+def promoted(command: Command, name: str, candidate: Finished, store: Store) -> str:
+    """Puts a run before the gate of a registered model; says who is champion afterwards, and why."""
+    with command.start(Task("promote", {"model": name, "run": candidate.id}, {}, (), name=f"promote {name}")) as run:
+        decision, _ = promote(run, name, candidate, store, Path(RULES))
+    champion = aliased(name, "champion")
+    holder = f"champion is version {champion}" if champion else "there is no champion"
+    return f"- {name}: {holder} ({'; '.join(decision.reasons)})"
+
+
+def table(finished: dict[str, Finished]) -> str:
+    """A row a classifier: its metrics on `validate`, with and without text where the data set has text."""
+    first = next(iter(finished.values())).metrics
+    columns = [f"validate/{metric}" for metric in METRICS]
+    columns += [f"validate/{group}/gap" for group in ("with_text", "without_text") if f"validate/{group}/gap" in first]
+    columns += ["seconds/fit"]
+    rows = [[name, *(run.metrics[column] for column in columns), run.id] for name, run in finished.items()]
+    return markdown(["classifier", *(column.removeprefix("validate/") for column in columns), "run"], rows)
+
+
+if __name__ == "__main__":
+    run_command(main)

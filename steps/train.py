@@ -1,0 +1,79 @@
+"""Train one classifier and log it to MLflow.
+
+    mlflow run . -e train_moe -P experts=8
+    python -m steps.train moe --experts 8
+
+Reads  the data set at --data (the demo is made if it is `demo` and not there yet; TFRecords are ingested first).
+Logs   config.json, train/loss and dev/* of each epoch, gate/* and validate/* at the end, predictions, the model.
+"""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from mmvid.records.store import Store
+
+from mmvid import classifiers, experiment, packaging, predictions, serving
+from mmvid.config import Options, option, parse
+from mmvid.console import run_command
+from mmvid.dataset import DataConfig, open_dataset
+from mmvid.report.figures import precision_by_frequency
+from mmvid.runs import Command, Finished, Run, home
+from mmvid.training import TrainConfig
+
+
+class Control(Options):
+    """This command."""
+
+    force: bool = option(False, "train again even if there is a finished run with the same key", decides=False)
+
+
+def main(argv: list[str]) -> None:
+    name, model, train, data, control = parse(argv, classifiers, TrainConfig, DataConfig, Control, about=__doc__)
+    with Command() as command:
+        store = open_dataset(command, data)
+        setup = experiment.Setup(name, model, train)
+        finished = find_or_train(command, setup, store, force=control.force, own=True)
+    shown = ", ".join(f"{metric} {finished.metrics[f'validate/{metric}']:.4f}" for metric in ("gap", "map"))
+    print(f"{finished.run.info.run_name}: validate {shown}\nrun {finished.id}")
+
+
+def find_or_train(
+    command: Command, setup: experiment.Setup, store: Store, *, force: bool = False, own: bool = False
+) -> Finished:
+    """The finished run of a setup, trained now if there is none."""
+    task = setup.task(store)
+    checkpoints = home() / "checkpoints" / task.key
+    if force:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+
+    def compute(run: Run) -> None:
+        run.params({"data": str(store.folder), "classifier": setup.name})
+        run.json("config.json", setup.describe())
+        run.dataset(store.name, store.digest, str(store.folder), store.profile(), context="train")
+        outcome = experiment.run(setup, store, key=task.key, report=run.report, checkpoints=checkpoints)
+        log_outcome(run, outcome, store)
+        shutil.rmtree(checkpoints)
+
+    return command.find_or_run(task, compute, force=force, own=own)
+
+
+def log_outcome(run: Run, outcome: experiment.Outcome, store: Store) -> None:
+    """Logs metrics, predictions, the plot by class frequency and the model."""
+    run.report(outcome.metrics | {f"seconds/{stage}": spent for stage, spent in outcome.seconds.items()})
+    run.report({"best_epoch": float(outcome.fitted.best_epoch)})
+    for split, found in outcome.predictions.items():
+        with run.file(f"predictions/{split}.arrow") as path:
+            predictions.write(found, path)
+    title = f"{outcome.package.name} on {store.title}"
+    figure = precision_by_frequency(outcome.class_precision, store.label_counts("train"), title)
+    run.figure("precision_by_frequency.png", figure)
+    with tempfile.TemporaryDirectory() as folder:
+        package = Path(folder) / "package"
+        packaging.save(outcome.package, package)
+        uri = serving.log_model(outcome.package, package, packaging.pinned_requirements())
+    run.tags({"mmvid.model": uri, "mmvid.data.store": store.folder})
+
+
+if __name__ == "__main__":
+    run_command(main)

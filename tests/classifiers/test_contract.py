@@ -1,0 +1,121 @@
+"""The contract of every classifier: a new file in the folder is covered on arrival."""
+
+import pytest
+import torch
+
+from mmvid import classifiers, packaging
+from mmvid.records.batches import Batch, Shapes
+from mmvid.records.schema import load_schema
+from mmvid.training import classification_loss
+
+SHAPES = Shapes(classes=100, features={"visual": 1024, "audio": 128}, frames={"visual": 1024, "audio": 128})
+NAMES = classifiers.names()
+
+
+def make(name: str, seed: int = 0) -> classifiers.Classifier:
+    torch.manual_seed(seed)
+    member = classifiers.load(name)
+    return member.Model(member.Config(), SHAPES).eval()
+
+
+def make_batch(videos: int = 4, frames: int = 5, seed: int = 1) -> Batch:
+    """Random videos; the later ones are shorter, the last lacks audio."""
+    torch.manual_seed(seed)
+    lengths = torch.tensor([max(1, frames - i) for i in range(videos)])
+    valid = (torch.arange(frames) < lengths[:, None]).unsqueeze(-1)
+    batch = Batch(
+        ids=[str(i) for i in range(videos)],
+        features={name: torch.randn(videos, size) for name, size in SHAPES.features.items()},
+        frames={name: torch.randn(videos, frames, size) * valid for name, size in SHAPES.frames.items()},
+        num_frames=lengths,
+        presence={name: torch.ones(videos, dtype=torch.bool) for name in SHAPES.features},
+        labels=torch.rand(videos, SHAPES.classes) < 0.05,
+    )
+    batch.presence["audio"][-1] = False
+    batch.features["audio"][-1], batch.frames["audio"][-1] = 0, 0
+    return batch
+
+
+def first(batch: Batch, count: int) -> Batch:
+    """The first videos of a batch."""
+    return Batch(
+        ids=batch.ids[:count],
+        features={name: value[:count] for name, value in batch.features.items()},
+        frames={name: value[:count] for name, value in batch.frames.items()},
+        num_frames=batch.num_frames[:count],
+        presence={name: value[:count] for name, value in batch.presence.items()},
+        labels=batch.labels[:count],
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scores_have_shape_and_range(name):
+    scores = make(name)(make_batch())
+    assert scores.shape == (4, SHAPES.classes)
+    assert ((scores >= 0) & (scores <= 1)).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_log_scores_agree_with_scores(name):
+    model, batch = make(name), make_batch()
+    log_yes, log_no = model.log_scores(batch)
+    torch.testing.assert_close(log_yes.exp(), model(batch))
+    torch.testing.assert_close(log_yes.exp() + log_no.exp(), torch.ones_like(log_yes))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_padding_never_changes_a_score(name):
+    model, batch = make(name), make_batch()
+    padded = Batch(**vars(batch))
+    padded.frames = {key: torch.nn.functional.pad(value, (0, 0, 0, 7)) for key, value in batch.frames.items()}
+    torch.testing.assert_close(model(padded), model(batch), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_company_in_the_batch_never_changes_a_score(name):
+    model, batch = make(name), make_batch()
+    torch.testing.assert_close(model(first(batch, 2)), model(batch)[:2], atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradients_reach_every_parameter(name):
+    model, batch = make(name), make_batch()
+    if "fitted_by_counts" in model.traits:
+        assert not [parameter for parameter in model.parameters() if parameter.requires_grad]
+        return
+    (classification_loss(model, batch, "cross_entropy") + model.penalty()).backward()
+    assert [key for key, value in model.named_parameters() if value.grad is None or not value.grad.any()] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("loss", ["cross_entropy", "cross_entropy_epsilon"])
+def test_a_tiny_batch_is_learnt(name, loss):
+    model, batch = make(name).train(), make_batch()
+    adam = torch.optim.Adam(model.parameters(), lr=0.05)
+    start = classification_loss(model, batch, loss).item()
+    for _ in range(150):
+        adam.zero_grad()
+        value = classification_loss(model, batch, loss)
+        value.backward()
+        adam.step()
+    assert value.item() < 0.05 * start
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_same_seed_same_weights(name):
+    first, second, other = make(name, 3), make(name, 3), make(name, 4)
+    pairs = zip(first.parameters(), second.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    assert any(not torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_saved_and_loaded_it_gives_the_same_scores(name, tmp_path):
+    model, batch = make(name), make_batch()
+    labels = [f"label {i}" for i in range(SHAPES.classes)]
+    package = packaging.Package(name, model.config, SHAPES, load_schema("demo"), labels, "key", model)
+    packaging.save(package, tmp_path / "package")
+    loaded = packaging.load(tmp_path / "package")
+    assert torch.equal(loaded.model(batch), model(batch))
+    assert (loaded.name, loaded.config, loaded.labels, loaded.key) == (name, model.config, labels, "key")
+    assert {path.name for path in (tmp_path / "package").iterdir()} == {"config.json", "model.safetensors", "labels.csv"}

@@ -1,0 +1,46 @@
+"""The mixture of experts against the sum of the paper, written as loops."""
+
+import itertools
+
+import numpy as np
+import torch
+
+from mmvid.layers.experts import MixtureOfExperts
+
+
+def reference_moe(x, gates, experts, biases):
+    """p(c | x) = sum over e < E of softmax(g_c x)[e] * sigmoid(u_ce x + b_ce); the last gate's expert says no."""
+    count = len(experts[0])
+    out = np.zeros((len(x), len(gates)))
+    for b, c in itertools.product(range(len(x)), range(len(gates))):
+        logits = gates[c] @ x[b]
+        shares = np.exp(logits) / np.exp(logits).sum()
+        for e in range(count):
+            out[b, c] += shares[e] / (1 + np.exp(-(experts[c][e] @ x[b] + biases[c][e])))
+    return out
+
+
+def test_scores_are_the_formula():
+    torch.manual_seed(0)
+    layer = MixtureOfExperts(size=5, classes=4, experts=3).double()
+    torch.nn.init.normal_(layer.experts.bias)
+    x = torch.randn(6, 5, dtype=torch.float64)
+    expected = reference_moe(
+        x.numpy(),
+        layer.gates.weight.detach().view(4, 4, 5).numpy(),
+        layer.experts.weight.detach().view(4, 3, 5).numpy(),
+        layer.experts.bias.detach().view(4, 3).numpy(),
+    )
+    np.testing.assert_allclose(layer(x).detach(), expected, atol=1e-12)
+
+
+def test_logarithms_stay_finite_where_scores_round_to_0_or_1():
+    layer = MixtureOfExperts(size=1, classes=1, experts=2)
+    with torch.no_grad():
+        layer.gates.weight.copy_(torch.tensor([[9.0], [9.0], [-9.0]]))
+        layer.experts.weight.fill_(30.0)
+    x = torch.tensor([[10.0], [-10.0]], requires_grad=True)
+    log_yes, log_no = layer.log_scores(x)
+    assert torch.isfinite(log_yes).all() and torch.isfinite(log_no).all()
+    (log_yes + log_no).sum().backward()
+    assert torch.isfinite(x.grad).all()
