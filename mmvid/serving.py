@@ -8,6 +8,7 @@ frames (uint8, averaged here). Any subset of the modalities will do. `options` i
 
 import json
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -219,15 +220,18 @@ def log_model(package: Package, folder: Path, requirements: list[str]) -> str:
     Returns:
         The model's URI, `models:/m-...`.
     """
-    info = mlflow.pyfunc.log_model(
-        name=package.name,
-        python_model=str(Path(mmvid.__file__).parent / "served.py"),
-        artifacts={"package": str(folder)},
-        model_config={"keys": list(request_keys(package)), "dense": False},
-        code_paths=[str(Path(mmvid.__file__).parent)],
-        input_example=input_example(package),
-        pip_requirements=requirements,
-    )
+    with warnings.catch_warnings():
+        # MLflow warns that it does not check records of any type; `Service` does.
+        warnings.filterwarnings("ignore", ".*Any type hint is inferred as AnyType")
+        info = mlflow.pyfunc.log_model(
+            name=package.name,
+            python_model=str(Path(mmvid.__file__).parent / "served.py"),
+            artifacts={"package": str(folder)},
+            model_config={"keys": list(request_keys(package)), "dense": False},
+            code_paths=[str(Path(mmvid.__file__).parent)],
+            input_example=input_example(package),
+            pip_requirements=requirements,
+        )
     return info.model_uri
 
 

@@ -1,1 +1,1 @@
-"""TFRecords as bytes on disk: framing with checksums, and the wire format of examples. No TensorFlow, no protobuf."""
+"""TFRecords as bytes on disk: framing with checksums, and the wire format of examples, without TensorFlow."""

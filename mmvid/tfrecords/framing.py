@@ -1,0 +1,174 @@
+"""TFRecord files: where each record begins and ends, and whether its bytes are the ones that were written.
+
+A record is four little-endian parts: its length (uint64), the masked CRC-32C of those eight bytes (uint32),
+the payload, and the masked CRC-32C of the payload (uint32). Masking keeps the checksum of data that itself
+holds checksums from degenerating. A file may be compressed as a whole by gzip; offsets then count
+uncompressed bytes.
+
+Source: TensorFlow, `tensorflow/core/lib/io/record_writer.h`, for the format.
+"""
+
+import contextlib
+import gzip
+import os
+import secrets
+import stat
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import google_crc32c
+
+# Many video-level records a system call, yet smaller than a frame-level record, which then skips the buffer.
+_BUFFER = 64 * 1024
+_PIECE = 64 * 1024 * 1024
+# glibc keeps freed memory for the next record only up to the size of the largest block that it has seen freed; else
+# it hands every frame-level record's pages back and faults them in again, which doubles the time of reading.
+_SPARE = 16 * 1024 * 1024
+_DEFLATE_RATIO = 1032  # no deflate stream expands further
+_HEADER = struct.Struct("<QI")
+_CHECKSUM = struct.Struct("<I")
+_GZIP_FAULTS = (EOFError, zlib.error, gzip.BadGzipFile)
+
+
+class CorruptRecord(ValueError):
+    """Bytes of a TFRecord file that are not what was written.
+
+    Attributes:
+        path: the file.
+        offset: byte at which the damaged record begins, in uncompressed bytes.
+        reason: the kind of damage: `truncated`, `length checksum`, `payload checksum` or `gzip`.
+    """
+
+    def __init__(self, path: str | os.PathLike, offset: int, reason: str, what: str):
+        super().__init__(os.fspath(path), offset, reason, what)  # all of them, so that it survives pickling
+        self.path, self.offset, self.reason, self.what = os.fspath(path), offset, reason, what
+
+    def __str__(self) -> str:
+        return f"{self.path}: record at byte {self.offset}: {self.what}"
+
+
+def masked_crc32c(data: bytes) -> int:
+    """The CRC-32C of `data`, rotated right by 15 bits and shifted by a constant, as TFRecord stores it."""
+    crc = google_crc32c.value(data)
+    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def read_records(
+    path: str | os.PathLike, damaged: Callable[[CorruptRecord], None] | None = None
+) -> Iterator[tuple[int, bytes]]:
+    """Reads a file record by record; memory is bounded by the longest record.
+
+    Args:
+        path: a TFRecord file, plain or compressed by gzip (told by its first bytes, not its name).
+        damaged: called with each damage. A record with a wrong payload checksum is then passed over; after a
+            wrong length checksum, a truncation or a gzip fault no later record can be found, and the file
+            ends there.
+
+    Yields:
+        The byte offset of each record, and its payload.
+
+    Raises:
+        CorruptRecord: at the first damage, if `damaged` is not given.
+        OSError: if the file cannot be read.
+    """
+    report = _raise if damaged is None else damaged
+    with _opened(path) as (file, capacity):
+        offset = 0
+        try:
+            header = file.read(12)
+            while header:
+                fault = _header_fault(header, capacity - offset)
+                if fault:
+                    break
+                length = _HEADER.unpack(header)[0]
+                payload = file.read(length) if length <= _PIECE else _read_long(file, length)
+                tail = file.read(16)  # the payload's checksum, and the next header
+                if len(tail) < 4:
+                    fault = ("truncated", _truncation(length + 16, 12 + len(payload) + len(tail)))
+                    break
+                got, want = masked_crc32c(payload), _CHECKSUM.unpack_from(tail)[0]
+                if got == want:
+                    yield offset, payload
+                else:
+                    what = f"payload checksum is {got:08x}, its trailer says {want:08x}"
+                    report(CorruptRecord(path, offset, "payload checksum", what))
+                offset += length + 16
+                header = tail[4:]
+            else:
+                return
+        except _GZIP_FAULTS as error:
+            fault = ("gzip", f"the gzip stream is damaged ({error})")
+        report(CorruptRecord(path, offset, *fault))
+
+
+def write_records(path: str | os.PathLike, payloads: Iterable[bytes]) -> int:
+    """Writes a plain TFRecord file, all of it or none: under a temporary name beside `path`, synced, then
+    renamed.
+
+    Returns:
+        The number of records written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    count = 0
+    try:
+        with open(temporary, "xb", buffering=1 << 20) as file:
+            for payload in payloads:
+                length = len(payload).to_bytes(8, "little")
+                file.write(length + _CHECKSUM.pack(masked_crc32c(length)))
+                file.write(payload)
+                file.write(_CHECKSUM.pack(masked_crc32c(payload)))
+                count += 1
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return count
+
+
+def _raise(error: CorruptRecord) -> None:
+    raise error
+
+
+def _header_fault(header: bytes, left: int) -> tuple[str, str] | None:
+    """Reason and sentence of what is wrong with a header; the file holds at most `left` bytes from there."""
+    if len(header) < 12:
+        return "truncated", f"the file ends {len(header)} bytes into the 12 of the record's header"
+    length, want = _HEADER.unpack(header)
+    got = masked_crc32c(header[:8])
+    if got != want:
+        return "length checksum", f"length checksum is {got:08x}, header says {want:08x}"
+    if length + 16 > left:
+        return "truncated", _truncation(length + 16, left)
+    return None
+
+
+def _truncation(need: int, got: int) -> str:
+    return f"the file ends early: the record takes {need} bytes and at most {got} are left"
+
+
+def _read_long(file: BinaryIO, length: int) -> bytes:
+    """Reads up to `length` bytes in pieces: a false length costs no more memory than the file has bytes."""
+    pieces = []
+    while length and (piece := file.read(min(length, _PIECE))):
+        pieces.append(piece)
+        length -= len(piece)
+    return b"".join(pieces)
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike) -> Iterator[tuple[BinaryIO, int]]:
+    """Opens a file for reading; beside it the most uncompressed bytes that it can hold."""
+    bytes(_SPARE)
+    with open(path, "rb", buffering=_BUFFER) as file:
+        status = os.fstat(file.fileno())
+        size = status.st_size if stat.S_ISREG(status.st_mode) else 1 << 63
+        if file.peek(2)[:2] != b"\x1f\x8b":
+            yield file, size
+            return
+        with gzip.GzipFile(fileobj=file) as plain:
+            yield plain, size * _DEFLATE_RATIO

@@ -1,0 +1,64 @@
+"""Slow, plain formulas that the real code is held against: loops, in the symbols of the papers.
+
+Nothing here is fast, and nothing here calls mmvid.
+"""
+
+import itertools
+import math
+
+import numpy as np
+
+# --- Ranking (Abu-El-Haija et al. 2016; the Kaggle challenge's Evaluation page) --------------------------------------
+
+
+def best_classes(scores, k):
+    """The k best classes of one video, (C,) scores: higher score first, then lower class id."""
+    return sorted(range(len(scores)), key=lambda c: (-scores[c], c))[:k]
+
+
+def average_precision(items, positives, top_n=None):
+    """Sum over i of p(i) * delta r(i) for (score, hit) items, the mean over all orders that tied items can have.
+
+    Tries every order of every group of tied items, so the groups must be tiny.
+    """
+    groups = itertools.groupby(sorted(items, key=lambda item: -item[0]), key=lambda item: item[0])
+    orders = [list(itertools.permutations([hit for _, hit in group])) for _, group in groups]
+    values = []
+    for choice in itertools.product(*orders):
+        hits = list(itertools.chain(*choice))[:top_n]
+        values.append(sum(h * sum(hits[: i + 1]) / (i + 1) for i, h in enumerate(hits)))
+    total = math.fsum(values) / len(values)
+    return total / (positives if top_n is None else min(positives, top_n))
+
+
+def gap(scores, labels, k):
+    """Global average precision of (N, C) arrays."""
+    items = [(s[c], bool(y[c])) for s, y in zip(scores, labels, strict=True) for c in best_classes(s, k)]
+    return average_precision(items, int(np.sum(labels))) if np.any(labels) else 0.0
+
+
+def class_average_precision(scores, labels, k, top_n=None):
+    """Average precision of each class over the videos that have it among their k best; NaN without positives."""
+    lists = [[] for _ in scores[0]]
+    for s, y in zip(scores, labels, strict=True):
+        for c in best_classes(s, k):
+            lists[c].append((s[c], bool(y[c])))
+    positives = np.sum(labels, axis=0).astype(int)
+    return [
+        average_precision(items, p, top_n) if p else math.nan
+        for items, p in zip(lists, positives, strict=True)
+    ]
+
+
+def hit_at_1(scores, labels):
+    """The share of videos whose best class is a label."""
+    return float(np.mean([y[best_classes(s, 1)[0]] for s, y in zip(scores, labels, strict=True)]))
+
+
+def perr(scores, labels):
+    """The mean over videos of 1/|G_v| * sum over the |G_v| best classes of I(the class is in G_v), scores above 0."""
+    values = []
+    for s, y in zip(scores, labels, strict=True):
+        n = int(np.sum(y))
+        values.append(sum(bool(y[c]) and s[c] > 0 for c in best_classes(s, n)) / n if n else 0.0)
+    return float(np.mean(values))

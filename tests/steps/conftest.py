@@ -1,0 +1,42 @@
+"""The whole job, once, on small demo data: the tests of the steps look at what it left."""
+
+import contextlib
+import dataclasses
+import io
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from steps import demo_data, main
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A working folder in which `main` has run, and what it printed."""
+
+    folder: Path
+    printed: str
+    tracking: str
+
+    def runs(self, entry: str) -> list:
+        """The finished runs of an entry point, the newest first."""
+        condition = f"tags.`mmvid.entry` = '{entry}' and attributes.status = 'FINISHED'"
+        return mlflow.MlflowClient().search_runs(["0"], condition)
+
+
+@pytest.fixture(scope="session")
+def job(tmp_path_factory) -> Job:
+    folder = tmp_path_factory.mktemp("job")
+    tracking = f"sqlite:///{folder}/mlflow.db"
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as printed:
+        patch.chdir(folder)
+        patch.setenv("MMVID_HOME", str(folder / "data"))
+        patch.setenv("MLFLOW_TRACKING_URI", tracking)
+        patch.delenv("MLFLOW_RUN_ID", raising=False)
+        patch.setattr(main, "RULES", str(Path(__file__).resolve().parents[2] / "registry" / "models.yaml"))
+        mlflow.set_tracking_uri(tracking)
+        demo_data.main(["--videos", "800", "--seed", "3"])
+        main.main([])
+        yield Job(folder, printed.getvalue(), tracking)
+        mlflow.set_tracking_uri(None)

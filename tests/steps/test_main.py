@@ -1,0 +1,132 @@
+"""The whole job on made data: what it prints, what it logs, what it promotes."""
+
+import json
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from mmvid import predictions, serving
+from steps import main, promote, train
+
+METRICS = {f"{split}/{name}" for split in ("gate", "validate") for name in ("gap", "map", "hit_at_1", "perr")}
+RULES = str(Path(__file__).resolve().parents[2] / "registry" / "models.yaml")
+
+
+@pytest.fixture(params=["train_logistic", "train_moe"])
+def trained(job, request):
+    return job.runs(request.param)[0]
+
+
+def test_the_table_says_that_its_data_is_made(job):
+    assert "# demo data (made)" in job.printed
+    assert "| logistic" in job.printed and "| moe" in job.printed
+    assert "mmvid-classifier: champion is version 1" in job.printed
+    assert "mlflow ui --backend-store-uri" in job.printed and "workflowType=machine_learning" in job.printed
+
+
+def test_a_training_run_has_metrics_of_all_groups_and_epochs(trained):
+    metrics = trained.data.metrics
+    assert METRICS <= metrics.keys()
+    assert {
+        "validate/with_text/gap",
+        "validate/without_text/gap",
+        "train/loss",
+        "dev/gap",
+        "seconds/fit",
+    } <= metrics.keys()
+    history = mlflow.MlflowClient().get_metric_history(trained.info.run_id, "dev/gap")
+    assert len(history) > 1 and [point.step for point in history] == list(range(len(history)))
+    assert 0.3 < metrics["validate/gap"] < 1
+
+
+def test_a_training_run_has_its_parameters_inputs_and_artifacts(job, trained):
+    client = mlflow.MlflowClient()
+    assert trained.data.params["learning_rate"] == "0.01"
+    assert trained.data.tags["mmvid.git.commit"]
+    (data,) = trained.inputs.dataset_inputs
+    assert json.loads(data.dataset.profile)["videos"]["train"] > 0
+    names = {item.path for item in client.list_artifacts(trained.info.run_id)}
+    assert {"config.json", "predictions", "precision_by_frequency.png"} <= names
+    folder = mlflow.artifacts.download_artifacts(run_id=trained.info.run_id, artifact_path="predictions")
+    stored = predictions.read(Path(folder) / "validate.arrow")
+    assert stored.key == trained.data.tags["mmvid.key"]
+    from mmvid import evaluation
+
+    assert evaluation.score(stored)["gap"] == pytest.approx(trained.data.metrics["validate/gap"])
+
+
+def test_every_run_is_below_the_main_run(job):
+    (parent,) = job.runs("main")
+    for entry in ("ingest", "train_logistic", "train_moe", "promote"):
+        for run in job.runs(entry):
+            assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+
+
+def test_the_better_classifier_is_the_champion(job):
+    gaps = {name: job.runs(f"train_{name}")[0].data.metrics["gate/gap"] for name in ("logistic", "moe")}
+    champion = serving.load_logged("models:/mmvid-classifier@champion")
+    assert champion.name == max(gaps, key=gaps.get)
+    assert serving.load_logged("models:/mmvid-moe@champion").name == "moe"
+
+
+@pytest.fixture
+def here(job, monkeypatch):
+    """The job's folder as the working folder."""
+    monkeypatch.chdir(job.folder)
+    monkeypatch.setenv("MMVID_HOME", str(job.folder / "data"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", job.tracking)
+    monkeypatch.setattr(main, "RULES", RULES)
+    mlflow.set_tracking_uri(job.tracking)
+    return job
+
+
+def test_a_second_time_nothing_is_trained(here, capsys):
+    before = {entry: len(here.runs(entry)) for entry in ("ingest", "train_logistic", "train_moe")}
+    main.main([])
+    assert {entry: len(here.runs(entry)) for entry in before} == before
+    assert "is the champion already" in capsys.readouterr().out
+
+
+def test_force_trains_again_to_the_same_numbers(here):
+    train.main(["logistic", "--force", "True"])
+    again, first = here.runs("train_logistic")[:2]
+    assert again.data.tags["mmvid.key"] == first.data.tags["mmvid.key"]
+    assert {name: again.data.metrics[name] for name in METRICS} == {name: first.data.metrics[name] for name in METRICS}
+
+
+def test_a_worse_candidate_is_refused_a_better_one_promoted_and_rolled_back(here, capsys):
+    train.main(["moe", "--epochs", "1", "--learning_rate", "0.0001"])
+    worse = here.runs("train_moe")[0].info.run_id
+    promote.main(["--run", worse, "--model", "mmvid-moe", "--rules", RULES])
+    assert "does not beat the champion's" in capsys.readouterr().out
+    client = mlflow.MlflowClient()
+    assert client.get_model_version_by_alias("mmvid-moe", "champion").version == "1"
+    assert client.get_model_version_by_alias("mmvid-moe", "candidate").version == "2"
+
+    train.main(["moe", "--epochs", "40", "--patience", "0"])
+    longer = here.runs("train_moe")[0]
+    promote.main(["--run", longer.info.run_id, "--model", "mmvid-moe", "--rules", RULES])
+    printed = capsys.readouterr().out
+    versions = {
+        alias: client.get_model_version_by_alias("mmvid-moe", alias).version for alias in ("champion", "candidate")
+    }
+    assert versions["candidate"] == "3"
+    if versions["champion"] == "3":
+        assert "beats the champion's" in printed
+        promote.main(["--model", "mmvid-moe", "--rollback", "True"])
+        assert client.get_model_version_by_alias("mmvid-moe", "champion").version == "1"
+        assert client.get_model_version_by_alias("mmvid-moe", "previous").version == "3"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--run", "nothing"], "^run must be the id of a run on sqlite.*, got 'nothing'$"),
+        ([], "^run must be given: the id of the run whose model is the candidate$"),
+        (["--model", "mmvid-logistic", "--rollback", "True"], "^mmvid-logistic must have a champion and a previous"),
+    ],
+)
+def test_promotion_of_nothing_is_one_sentence(here, words, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        promote.main(words)
