@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import reference
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmvid.metrics import ranked as module
@@ -22,6 +22,7 @@ def random_videos(n, c, levels=None, seed=0, dtype=torch.float32):
     return scores, torch.rand(n, c, generator=random) < 0.15
 
 
+@settings(deadline=None)
 @given(st.integers(1, 12), st.integers(1, 14), st.integers(1, 5), st.integers(0, 999))
 def test_higher_score_first_then_lower_class(num_classes, k, levels, seed):
     scores, labels = random_videos(6, num_classes, levels, seed)

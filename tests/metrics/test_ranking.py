@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import reference
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
@@ -122,12 +122,14 @@ def test_labels_beyond_rank_k_keep_gap_below_one():
     assert ranking.gap(torch.tensor([[0.9, 0.8, 0.7, 0.1]]), labels, k=2) == pytest.approx(2 / 3)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 5), st.integers(1, 7), st.integers(1, 4), st.integers(0, 999))
 def test_plain_loops_without_ties(n, c, k, seed):
     scores, labels = random_videos(n, c, seed=seed)
     check_against_loops(scores, labels, k)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 4), st.integers(2, 4), st.integers(1, 2), st.integers(0, 999))
 def test_plain_loops_with_ties(n, c, k, seed):
     # Eight items at most: the reference tries every order of tied ones.
@@ -169,6 +171,7 @@ def test_scikit_learn_pooled_top_k():
 
 
 @pytest.mark.parametrize("name", ALL)
+@settings(deadline=None)
 @given(st.randoms(use_true_random=False), st.integers(2, 6), st.integers(0, 99))
 def test_order_of_videos_changes_no_bit(name, random, levels, seed):
     scores, labels = random_videos(30, 25, levels, seed)
@@ -178,6 +181,7 @@ def test_order_of_videos_changes_no_bit(name, random, levels, seed):
 
 
 @pytest.mark.parametrize("name", ALL)
+@settings(deadline=None)
 @given(st.integers(1, 9), st.integers(0, 99))
 def test_only_the_order_of_scores_counts(name, levels, seed):
     scores, labels = random_videos(20, 25, levels, seed)
