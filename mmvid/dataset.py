@@ -44,7 +44,7 @@ def open_dataset(command: Command, config: DataConfig, *, force: bool = False, o
     task = Task(
         entry="ingest",
         options=deciding(config) | {"schema": schema},
-        inputs={"records": ingest.fingerprint(folder, text=config.text, vocabulary=config.vocabulary)},
+        inputs={"records": ingest.fingerprint(folder, schema=schema, text=config.text, vocabulary=config.vocabulary)},
         modules=("mmvid.records.ingest",),
         name=f"ingest {folder.resolve().name}",
     )
@@ -99,6 +99,6 @@ def log_store(run: Run, store: Store, place: Path) -> None:
     """Logs what an ingest came to: counts, skipped records, the manifest, the digest."""
     for split in store.splits:
         run.report({f"videos/{split}": float(store.count(split))})
-    run.report({"records/skipped": float(store.manifest["skipped"]["count"])})
+    run.report({"records/skipped": float(store.contents.skipped.count)})
     run.json("manifest.json", store.manifest)
     run.tags({"mmvid.data.digest": store.digest, "mmvid.data.store": str(place)})

@@ -14,7 +14,7 @@ from mmvid.config import Options, deciding
 from mmvid.metrics import ranking
 from mmvid.packaging import Package
 from mmvid.predictions import Predictions
-from mmvid.records.batches import Loader
+from mmvid.records.loader import Loader
 from mmvid.records.store import Store
 from mmvid.runs import Task
 from mmvid.training import Fitted, Report, TrainConfig, fit

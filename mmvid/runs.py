@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -24,13 +25,17 @@ from typing import Any
 
 # Before mlflow is imported, which starts its telemetry; what a user has set stays.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # 7 would block for four minutes
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # for files of a second
 
 import mlflow
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.entities import Run as MlflowRun
 
 from mmvid.sources import sources_digest
+
+# MLflow tells of every start of its monitor; what we want to say goes to standard error ourselves.
+logging.getLogger("mlflow").setLevel(logging.WARNING)
 
 SYSTEM_METRICS_SECONDS = 2  # MLflow's 10 would leave a run of seconds without any
 

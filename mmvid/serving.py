@@ -8,9 +8,8 @@ frames (uint8, averaged here). Any subset of the modalities will do. `options` i
 
 import json
 import math
-import warnings
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import mlflow
 import numpy as np
@@ -19,6 +18,7 @@ import torch
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel, PythonModelContext
+from pydantic import SkipValidation
 
 import mmvid
 from mmvid import packaging
@@ -164,13 +164,15 @@ def _extent(array: np.ndarray) -> str:
     return " x ".join(map(str, array.shape)) if array.ndim else "a single number"
 
 
-def python_model(keys: list[str]) -> PythonModel:
-    """The MLflow model class for records with the given feature keys.
+def python_model(keys: dict[str, bool]) -> PythonModel:
+    """The MLflow model class for records with the given feature keys (True for those of frames).
 
-    Its record type lets everything through, so that every fault is told by our own sentences instead of a dump of
-    the request; the keys are there for the signature.
+    The types of the record's keys are for the model's signature only. Nothing is checked by them, so that every fault
+    is told by our own sentences instead of a dump of the request.
     """
-    fields: dict[str, Any] = {key: (Any | None, None) for key in ("id", *keys, "options")}
+    kinds = {key: list[list[float]] if frames else list[float] for key, frames in keys.items()}
+    kinds = {"id": str, **kinds, "options": dict[str, int]}
+    fields: dict[str, Any] = {key: (Annotated[kind | None, SkipValidation], None) for key, kind in kinds.items()}
     record = pydantic.create_model("Record", __config__=pydantic.ConfigDict(extra="allow"), **fields)
 
     class ServedClassifier(PythonModel):
@@ -180,7 +182,7 @@ def python_model(keys: list[str]) -> PythonModel:
             self.service = Service(packaging.load(Path(context.artifacts["package"])))
             self.dense = bool((context.model_config or {}).get("dense"))
 
-        def predict(self, model_input: list[record], params: dict[str, Any] | None = None) -> Any:
+        def predict(self, model_input: list[record], params: dict[str, Any] | None = None):  # no type: both kinds
             records = [_given(each) for each in model_input]
             return self.service.scores(records) if self.dense else self.service.answer(records)
 
@@ -220,18 +222,15 @@ def log_model(package: Package, folder: Path, requirements: list[str]) -> str:
     Returns:
         The model's URI, `models:/m-...`.
     """
-    with warnings.catch_warnings():
-        # MLflow warns that it does not check records of any type; `Service` does.
-        warnings.filterwarnings("ignore", ".*Any type hint is inferred as AnyType")
-        info = mlflow.pyfunc.log_model(
-            name=package.name,
-            python_model=str(Path(mmvid.__file__).parent / "served.py"),
-            artifacts={"package": str(folder)},
-            model_config={"keys": list(request_keys(package)), "dense": False},
-            code_paths=[str(Path(mmvid.__file__).parent)],
-            input_example=input_example(package),
-            pip_requirements=requirements,
-        )
+    info = mlflow.pyfunc.log_model(
+        name=package.name,
+        python_model=str(Path(mmvid.__file__).parent / "served.py"),
+        artifacts={"package": str(folder)},
+        model_config={"keys": {key: frames for key, (_, frames) in request_keys(package).items()}, "dense": False},
+        code_paths=[str(Path(mmvid.__file__).parent)],
+        input_example=input_example(package),
+        pip_requirements=requirements,
+    )
     return info.model_uri
 
 

@@ -8,15 +8,12 @@ Reads  the data set at --data; the demo is made if it is `demo` and not there ye
 Logs   a nested run for each part, table.md; moves the champions of mmvid-logistic, mmvid-moe and mmvid-classifier.
 """
 
-from pathlib import Path
-
-from mmvid.records.store import Store
-
 import mmvid.classifiers
 from mmvid.config import Options, deciding, option, parse
 from mmvid.console import run_command
 from mmvid.dataset import DataConfig, open_dataset
 from mmvid.experiment import Setup
+from mmvid.records.store import Store
 from mmvid.registry.versions import aliased
 from mmvid.report.table import markdown
 from mmvid.runs import Command, Finished, Task, model_training_view
@@ -57,7 +54,7 @@ def main(argv: list[str]) -> None:
 def promoted(command: Command, name: str, candidate: Finished, store: Store) -> str:
     """Puts a run before the gate of a registered model; says who is champion afterwards, and why."""
     with command.start(Task("promote", {"model": name, "run": candidate.id}, {}, (), name=f"promote {name}")) as run:
-        decision, _ = promote(run, name, candidate, store, Path(RULES))
+        decision, _ = promote(run, name, candidate, store, RULES)
     champion = aliased(name, "champion")
     holder = f"champion is version {champion}" if champion else "there is no champion"
     return f"- {name}: {holder} ({'; '.join(decision.reasons)})"

@@ -10,15 +10,14 @@ Logs   candidate/* and champion/* on `gate`, decision.md; moves the aliases cand
 
 from pathlib import Path
 
-from mmvid.records.store import Store
-
 from mmvid import experiment, serving
 from mmvid.config import Options, option, parse
 from mmvid.console import run_command
+from mmvid.records.store import Store
 from mmvid.registry import gate, versions
 from mmvid.runs import Command, Finished, Run, Task, load_run
 
-RULES = "registry/models.yaml"
+RULES = Path(__file__).resolve().parents[1] / "registry" / "models.yaml"
 
 
 class PromoteConfig(Options):
@@ -27,7 +26,7 @@ class PromoteConfig(Options):
     run: str = option("", "id of the run whose model is the candidate")
     model: str = option("mmvid-moe", "the registered model")
     data: str = option("", "an ingested store to compare on; none means the one that the run was trained on")
-    rules: str = option(RULES, "YAML file with the rules of each registered model")
+    rules: str = option("", "YAML file with the rules of each registered model; none means registry/models.yaml")
     rollback: bool = option(False, "make the previous champion champion again, and nothing else")
 
 
@@ -46,7 +45,7 @@ def main(argv: list[str]) -> None:
         folder = config.data or candidate.tags.get("mmvid.data.store", "")
         if not folder:
             raise ValueError(f"data must be given: run {candidate.id} does not say which store it was trained on")
-        decision, version = promote(run, config.model, candidate, Store.open(Path(folder)), Path(config.rules))
+        decision, version = promote(run, config.model, candidate, Store.open(folder), Path(config.rules or RULES))
     verdict = "is champion" if decision.passed else "stays a candidate"
     print(f"{config.model}: version {version} {verdict}\n" + "\n".join(f"- {reason}" for reason in decision.reasons))
 

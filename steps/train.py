@@ -11,12 +11,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from mmvid.records.store import Store
-
 from mmvid import classifiers, experiment, packaging, predictions, serving
 from mmvid.config import Options, option, parse
 from mmvid.console import run_command
 from mmvid.dataset import DataConfig, open_dataset
+from mmvid.records.store import Store
 from mmvid.report.figures import precision_by_frequency
 from mmvid.runs import Command, Finished, Run, home
 from mmvid.training import TrainConfig

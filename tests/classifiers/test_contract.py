@@ -118,4 +118,5 @@ def test_saved_and_loaded_it_gives_the_same_scores(name, tmp_path):
     loaded = packaging.load(tmp_path / "package")
     assert torch.equal(loaded.model(batch), model(batch))
     assert (loaded.name, loaded.config, loaded.labels, loaded.key) == (name, model.config, labels, "key")
-    assert {path.name for path in (tmp_path / "package").iterdir()} == {"config.json", "model.safetensors", "labels.csv"}
+    files = {path.name for path in (tmp_path / "package").iterdir()}
+    assert files == {"config.json", "model.safetensors", "labels.csv"}

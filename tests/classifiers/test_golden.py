@@ -11,7 +11,7 @@ from mmvid.records.batches import Batch, Shapes
 
 # Of gradients up to 2. Where a score is close to 1, log(1 - p) loses four digits in float32, on either side: our
 # scores in float64 differ from the original's gradients as much as our float32 does.
-GRADIENT_ERROR = 6e-5
+ATOL = 6e-5
 
 PARTS = {
     "moe": {
@@ -76,10 +76,10 @@ def test_gradients_clipping_and_one_step_are_the_originals(trained):
     (losses.cross_entropy_epsilon(model(batch), batch.labels) + model.penalty()).backward()
     parameters = dict(model.named_parameters())
     for ours, theirs in parts.items():
-        np.testing.assert_allclose(parameters[ours].grad, original(case, "g", theirs), rtol=1e-5, atol=GRADIENT_ERROR)
+        np.testing.assert_allclose(parameters[ours].grad, original(case, "g", theirs), rtol=1e-5, atol=ATOL)
     clip_gradients(model.parameters(), "per_variable", 1.0)
     for ours, theirs in parts.items():
-        np.testing.assert_allclose(parameters[ours].grad, original(case, "gclip", theirs), rtol=1e-5, atol=GRADIENT_ERROR)
+        np.testing.assert_allclose(parameters[ours].grad, original(case, "gclip", theirs), rtol=1e-5, atol=ATOL)
     adam.step()
     for ours, theirs in parts.items():
         np.testing.assert_allclose(parameters[ours].detach(), original(case, "after", theirs), atol=4e-6)

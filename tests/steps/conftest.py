@@ -34,7 +34,6 @@ def job(tmp_path_factory) -> Job:
         patch.setenv("MMVID_HOME", str(folder / "data"))
         patch.setenv("MLFLOW_TRACKING_URI", tracking)
         patch.delenv("MLFLOW_RUN_ID", raising=False)
-        patch.setattr(main, "RULES", str(Path(__file__).resolve().parents[2] / "registry" / "models.yaml"))
         mlflow.set_tracking_uri(tracking)
         demo_data.main(["--videos", "800", "--seed", "3"])
         main.main([])

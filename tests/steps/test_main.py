@@ -10,7 +10,6 @@ from mmvid import predictions, serving
 from steps import main, promote, train
 
 METRICS = {f"{split}/{name}" for split in ("gate", "validate") for name in ("gap", "map", "hit_at_1", "perr")}
-RULES = str(Path(__file__).resolve().parents[2] / "registry" / "models.yaml")
 
 
 @pytest.fixture(params=["train_logistic", "train_moe"])
@@ -76,7 +75,6 @@ def here(job, monkeypatch):
     monkeypatch.chdir(job.folder)
     monkeypatch.setenv("MMVID_HOME", str(job.folder / "data"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", job.tracking)
-    monkeypatch.setattr(main, "RULES", RULES)
     mlflow.set_tracking_uri(job.tracking)
     return job
 
@@ -98,7 +96,7 @@ def test_force_trains_again_to_the_same_numbers(here):
 def test_a_worse_candidate_is_refused_a_better_one_promoted_and_rolled_back(here, capsys):
     train.main(["moe", "--epochs", "1", "--learning_rate", "0.0001"])
     worse = here.runs("train_moe")[0].info.run_id
-    promote.main(["--run", worse, "--model", "mmvid-moe", "--rules", RULES])
+    promote.main(["--run", worse, "--model", "mmvid-moe"])
     assert "does not beat the champion's" in capsys.readouterr().out
     client = mlflow.MlflowClient()
     assert client.get_model_version_by_alias("mmvid-moe", "champion").version == "1"
@@ -106,7 +104,7 @@ def test_a_worse_candidate_is_refused_a_better_one_promoted_and_rolled_back(here
 
     train.main(["moe", "--epochs", "40", "--patience", "0"])
     longer = here.runs("train_moe")[0]
-    promote.main(["--run", longer.info.run_id, "--model", "mmvid-moe", "--rules", RULES])
+    promote.main(["--run", longer.info.run_id, "--model", "mmvid-moe"])
     printed = capsys.readouterr().out
     versions = {
         alias: client.get_model_version_by_alias("mmvid-moe", alias).version for alias in ("champion", "candidate")

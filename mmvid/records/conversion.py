@@ -1,0 +1,222 @@
+"""One source shard to Arrow files: a pure function of the shard, so shards may be done in any order, by any
+number of processes, and again after a kill."""
+
+import collections
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from mmvid.config import Options, option
+from mmvid.records.durable import replacing
+from mmvid.records.manifest import LISTED, Counts, FileEntry, OnError, Skipped, SkippedRecord
+from mmvid.records.payloads import decode_video
+from mmvid.records.schema import Problem, Schema
+from mmvid.records.shards import ShardWriter
+from mmvid.records.splits import hash64, split_of
+from mmvid.records.text import NO_TEXT, TextIndex
+from mmvid.records.video import BadRecord, Video
+from mmvid.tfrecords.example import Parser
+from mmvid.tfrecords.framing import read_records
+
+STATE = ".ingest"  # folder in a store that is not complete yet
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """The conversion of one shard; all that its result depends on.
+
+    Attributes:
+        store: the folder to write into.
+        source: the TFRecord file; `relative` is its name in the source folder.
+        split: the source split, and `number` the shard's place in it.
+        size, changed: the file's bytes and time of change (ns), by which it is known again.
+        schema: what its records hold.
+        frames: modality -> type of its frames, see `shards.columns`.
+        has_dev, dev_share, seed: see `splits.split_of`.
+        on_error: whether a record that does not fit stops the ingest.
+        text, text_index, text_digest: the text file, its saved index and its digest; None without text.
+    """
+
+    store: Path
+    source: Path
+    relative: str
+    split: str
+    number: int
+    size: int
+    changed: int
+    schema: Schema
+    frames: dict[str, str]
+    has_dev: bool
+    dev_share: float
+    seed: int
+    on_error: OnError
+    text: Path | None = None
+    text_index: Path | None = None
+    text_digest: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.split}-{self.number:05d}"
+
+    def key(self) -> str:
+        """A digest of everything that decides the result; where files lie does not."""
+        told = [
+            self.relative,
+            self.split,
+            self.number,
+            self.size,
+            self.changed,
+            self.schema.model_dump(mode="json"),
+        ]
+        told += [self.frames, self.has_dev, self.dev_share, self.seed, self.on_error, self.text_digest]
+        return hashlib.blake2b(json.dumps(told).encode(), digest_size=16).hexdigest()
+
+
+class Done(Options):
+    """What the conversion of one shard came to."""
+
+    key: str = option(..., "the task's key")
+    files: list[FileEntry] = option(..., "the files, by split")
+    counts: dict[str, Counts] = option(..., "counts of each split that got a video")
+    skipped: Skipped = option(..., "records left out")
+    hidden_ids: int = option(..., "videos whose id the source hides")
+    joined: int = option(..., "videos whose id has a line in the text file")
+
+
+def convert(task: Task) -> Done:
+    """Converts one shard.
+
+    Writes the Arrow files, the hashes of the ids, and at last a note that the shard is done, each whole or not
+    at all. Memory: at most twice `shards.BATCH_BYTES` for each split that the shard gives to, and one record.
+
+    Raises:
+        CorruptRecord, BadRecord: at the first record that does not fit, if `on_error` is `stop`.
+        ValueError: if the file changed since the ingest began.
+    """
+    writers: dict[str, ShardWriter] = {}
+    hashes, problems, joined, hidden = [], [], 0, 0
+    texts = _texts(task)
+    with contextlib.ExitStack() as stack:
+        for row, video in _numbered(task, problems):
+            id = _name(task, row, video)
+            hidden += not video.id
+            text = texts.find(video.id) if texts is not None else None
+            joined += text is not None
+            split = split_of(id, task.split, has_dev=task.has_dev, seed=task.seed, share=task.dev_share)
+            if split not in writers:
+                path = task.store / f"{split}-{task.number:05d}.arrow"
+                writers[split] = stack.enter_context(ShardWriter(path, split, task.schema, task.frames))
+            writers[split].add(id, video, text or NO_TEXT)
+            hashes.append(hash64(id))
+        _check_unchanged(task)
+    done = Done(
+        key=task.key(),
+        files=[writers[split].entry for split in sorted(writers)],
+        counts={split: writers[split].counts for split in sorted(writers)},
+        skipped=_skipped(task, problems),
+        hidden_ids=hidden,
+        joined=joined,
+    )
+    state = task.store / STATE
+    with replacing(hashes_path(task)) as path, open(path, "wb") as file:
+        np.array(hashes, "<u8").tofile(file)
+    with replacing(state / f"{task.name}.json") as path:
+        path.write_text(done.model_dump_json(), encoding="utf-8")
+    return done
+
+
+def find_done(task: Task) -> Done | None:
+    """What an earlier process left of this very task, if it finished it and its files are still there."""
+    try:
+        done = Done.model_validate_json((task.store / STATE / f"{task.name}.json").read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+    if done.key != task.key() or not hashes_path(task).exists():
+        return None
+    paths = [(task.store / file.name, file.bytes) for file in done.files]
+    return done if all(path.exists() and path.stat().st_size == size for path, size in paths) else None
+
+
+def hashes_path(task: Task) -> Path:
+    """The file with the 64-bit hashes of the shard's ids, in the order of its records."""
+    return task.store / STATE / f"{task.name}.hashes"
+
+
+def named_videos(task: Task) -> Iterator[tuple[int, str]]:
+    """The number of each record that is kept, and the id that its row has in the store."""
+    for row, video in _numbered(task, []):
+        yield row, _name(task, row, video)
+
+
+def frames_type(frames: np.ndarray) -> str:
+    """The Arrow type of a modality's frames."""
+    return "uint8" if frames.dtype == np.uint8 else "float"
+
+
+def _numbered(task: Task, problems: list[Problem]) -> Iterator[tuple[int, Video]]:
+    """The shard's videos with the numbers of their records, which skipped ones count for too."""
+
+    def report(problem: Problem) -> None:
+        if task.on_error == "stop":
+            raise problem
+        problems.append(problem)
+
+    parse, good = Parser().parse, 0
+    for offset, payload in read_records(task.source, report):
+        try:
+            video = decode_video(task.schema, payload, parse)
+            _check_frames(task, video)
+        except BadRecord as error:
+            report(error.at(task.source, offset))
+            continue
+        yield good + len(problems), video
+        good += 1
+
+
+def _name(task: Task, row: int, video: Video) -> str:
+    return video.id or f"{task.relative}#{row}"
+
+
+def _check_frames(task: Task, video: Video) -> None:
+    for modality, rows in video.frames.items():
+        kind = task.frames.get(modality)
+        if kind is None:
+            what = f"has frames of {modality!r}, the data set's first record has none"
+            raise BadRecord("frames", what, video.id)
+        if frames_type(rows) != kind:
+            what = f"frames of {modality!r} are {frames_type(rows)}, those of the data set's first record {kind}"
+            raise BadRecord("frames", what, video.id)
+
+
+def _texts(task: Task) -> TextIndex | None:
+    return None if task.text is None else _load_texts(task.text, task.text_index, task.text_digest)
+
+
+_load_texts = functools.cache(TextIndex.load)  # once a process, not once a shard
+
+
+def _check_unchanged(task: Task) -> None:
+    status = task.source.stat()
+    if (status.st_size, status.st_mtime_ns) != (task.size, task.changed):
+        raise ValueError(f"{task.source}: the file changed while it was read; run the ingest again")
+
+
+def _skipped(task: Task, problems: list[Problem]) -> Skipped:
+    reasons = collections.Counter(problem.reason for problem in problems)
+    records = [
+        SkippedRecord(
+            file=task.relative,
+            byte=problem.offset,
+            reason=problem.reason,
+            what=problem.what if (id := getattr(problem, "id", None)) is None else f"video {id!r}: {problem.what}",
+        )
+        for problem in problems[:LISTED]
+    ]
+    return Skipped(count=len(problems), reasons=dict(sorted(reasons.items())), records=records)

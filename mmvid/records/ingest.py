@@ -1,0 +1,333 @@
+"""TFRecords, their text and their labels' names become a store.
+
+One source shard is one task. A killed ingest goes on with the shards that it had not finished, and ends with
+the same bytes; so does one with another number of processes.
+"""
+
+import concurrent.futures
+import contextlib
+import fcntl
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from tqdm import tqdm
+
+from mmvid.records.conversion import STATE, Done, Task, convert, find_done, frames_type
+from mmvid.records.distinct import check_distinct
+from mmvid.records.durable import remove_leftovers
+from mmvid.records.manifest import (
+    FORMAT,
+    NAME,
+    Manifest,
+    OnError,
+    Source,
+    TextCounts,
+    add_counts,
+    add_skipped,
+    read_manifest,
+    sizes_of,
+    store_digest,
+    write_manifest,
+)
+from mmvid.records.schema import Schema, load_schema
+from mmvid.records.splits import PAPER_DEV_SHARE, SPLITS, find_shards
+from mmvid.records.store import Store
+from mmvid.records.text import TextIndex
+from mmvid.records.vocabulary import read_vocabulary, unnamed
+
+__all__ = ["OnError", "fingerprint", "ingest"]
+
+TEXT_FILE = "text.jsonl"
+
+
+def ingest(
+    data: str | os.PathLike,
+    schema: Schema | str | os.PathLike,
+    folder: str | os.PathLike,
+    *,
+    text: str | os.PathLike = "auto",
+    vocabulary: str | os.PathLike = "auto",
+    on_error: OnError = "stop",
+    dev_share: float = PAPER_DEV_SHARE,
+    seed: int = 0,
+    workers: int = 1,
+    progress: bool = True,
+) -> Store:
+    """Makes a store of a folder of TFRecords, or finds it made.
+
+    A process needs some 150 MiB for its libraries, and at most 16 MiB for each split that a shard gives to (three
+    where dev is cut from train), whatever the size of shards and store. The text file adds 16 bytes a line, which
+    all processes share.
+
+    Args:
+        data: the folder; see `splits.find_shards`.
+        schema: a schema, the name of a built-in one, or a YAML file.
+        folder: where the store goes: nothing, an empty folder, a store, or what a killed ingest left. A store of
+            the same input is returned as it is, one of another input is replaced.
+        text: JSON Lines of titles and keywords (see `text`); `auto` takes text.jsonl in `data` if it is there,
+            `none` takes none.
+        vocabulary: CSV of the labels' names (see `vocabulary`); `auto` takes the first of the schema's files that
+            is in `data`, `none` takes none. Without one, labels are called `label 12`.
+        on_error: `stop` raises at the first record that is damaged or does not fit; `skip` leaves such records out,
+            and the manifest counts and lists them.
+        dev_share: share of train that becomes dev and gate where the source has no dev.
+        seed: which videos of train that share takes.
+        workers: processes; each does one shard at a time.
+        progress: whether to show a progress bar, over bytes.
+
+    Raises:
+        ValueError: one sentence that says what is wrong, and in which file, at which byte and with which id. Also,
+            whatever `on_error` is, if an id comes twice.
+        OSError: if a file cannot be read or written, or a worker process died.
+    """
+    data, folder = Path(data), Path(folder)
+    schema = schema if isinstance(schema, Schema) else load_schema(schema)
+    if not 0 < dev_share < 1:
+        raise ValueError(f"dev_share must be between 0 and 1, got {dev_share}")
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, got {workers}")
+    if on_error not in ("stop", "skip"):
+        raise ValueError(f"on_error must be stop or skip, got {on_error!r}")
+    shards = find_shards(data)
+    vocabulary_path = _vocabulary_path(data, schema, vocabulary)
+    if vocabulary_path is None:
+        names = [unnamed(label) for label in range(schema.classes)]
+    else:
+        names = read_vocabulary(vocabulary_path, schema.classes)
+    text_path = _text_path(data, text)
+    with _exclusively(folder):
+        index = None if text_path is None else TextIndex.build(text_path)
+        tasks = _plan(data, schema, folder, shards, index, (dev_share, seed, on_error))
+        request = _digest([FORMAT, names, [task.key() for task in tasks]])
+        if (folder / NAME).exists():
+            if read_manifest(folder).source.request == request:
+                shutil.rmtree(folder / STATE, ignore_errors=True)
+                return Store.open(folder)
+            (folder / NAME).unlink()  # from here on there is no store until the new one is whole
+        (folder / STATE).mkdir(exist_ok=True)
+        remove_leftovers(folder)
+        remove_leftovers(folder / STATE)
+        if index is not None:
+            index.save(tasks[0].text_index)
+        done = _run(tasks, workers, progress)
+        check_distinct(tasks)
+        source = Source(
+            folder=str(data.resolve()),
+            request=request,
+            has_dev="dev" in shards,
+            dev_share=dev_share,
+            seed=seed,
+            on_error=on_error,
+            vocabulary=None if vocabulary_path is None else str(vocabulary_path.resolve()),
+        )
+        write_manifest(folder, _manifest(schema, names, source, index, done))
+        shutil.rmtree(folder / STATE)
+        _remove_others(folder)
+    return Store.open(folder)
+
+
+def fingerprint(
+    data: str | os.PathLike,
+    *,
+    schema: str | os.PathLike = "",
+    text: str | os.PathLike = "auto",
+    vocabulary: str | os.PathLike = "auto",
+) -> str:
+    """A cheap digest of what an ingest would read: names, sizes and times of change of shards, text and names.
+
+    A schema that is a YAML file, and not a built-in name, is told by its bytes. Where the vocabulary is found by
+    itself, every CSV file of the folder counts.
+
+    Raises:
+        ValueError: as `splits.find_shards`, or if a file that is named is not there.
+    """
+    data = Path(data)
+    paths = [path for found in find_shards(data).values() for path in found]
+    text_path = _text_path(data, text)
+    paths += [] if text_path is None else [text_path]
+    if str(vocabulary) == "auto":
+        paths += sorted(data.glob("*.csv"))
+    elif str(vocabulary) != "none":
+        paths.append(_existing(Path(vocabulary), "vocabulary"))
+    told = [(os.path.relpath(path, data), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    content = Path(schema).read_bytes().hex() if str(schema) and Path(schema).is_file() else str(schema)
+    return _digest([told, content])
+
+
+def _digest(content: list) -> str:
+    return hashlib.blake2b(json.dumps(content).encode(), digest_size=16).hexdigest()
+
+
+def _text_path(data: Path, text: str | os.PathLike) -> Path | None:
+    if str(text) == "auto":
+        return data / TEXT_FILE if (data / TEXT_FILE).is_file() else None
+    return None if str(text) == "none" else _existing(Path(text), "text")
+
+
+def _vocabulary_path(data: Path, schema: Schema, vocabulary: str | os.PathLike) -> Path | None:
+    if str(vocabulary) == "auto":
+        return next((data / name for name in schema.vocabulary_files if (data / name).is_file()), None)
+    return None if str(vocabulary) == "none" else _existing(Path(vocabulary), "vocabulary")
+
+
+def _existing(path: Path, option: str) -> Path:
+    if not path.is_file():
+        raise ValueError(f"{option} must be auto, none or a file, there is none at {path}")
+    return path
+
+
+@contextlib.contextmanager
+def _exclusively(folder: Path) -> Iterator[None]:
+    """Makes the folder and keeps other ingests out of it: they wait, and then find the store made."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"folder must be a folder for the store, {folder} is a file")
+    folder.mkdir(parents=True, exist_ok=True)
+    known = {NAME, STATE, ".lock"}
+    others = [path.name for path in folder.iterdir() if path.name not in known]
+    if others and not any((folder / name).exists() for name in (NAME, STATE)):
+        raise ValueError(f"folder must be empty or a store, {folder} holds {min(others)!r} and no {NAME}")
+    with open(folder / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel gives it up when the process ends, however it ends
+        yield
+
+
+def _plan(
+    data: Path,
+    schema: Schema,
+    folder: Path,
+    shards: dict[str, list[Path]],
+    index: TextIndex | None,
+    options: tuple[float, int, OnError],
+) -> list[Task]:
+    dev_share, seed, on_error = options
+    frames = _first_frames(schema, shards)
+    tasks = []
+    for split, paths in shards.items():
+        for number, path in enumerate(paths):
+            status = path.stat()
+            tasks.append(
+                Task(
+                    store=folder,
+                    source=path,
+                    relative=path.relative_to(data).as_posix(),
+                    split=split,
+                    number=number,
+                    size=status.st_size,
+                    changed=status.st_mtime_ns,
+                    schema=schema,
+                    frames=frames,
+                    has_dev="dev" in shards,
+                    dev_share=dev_share,
+                    seed=seed,
+                    on_error=on_error,
+                    text=None if index is None else index.path,
+                    text_index=None if index is None else folder / STATE / "text.npy",
+                    text_digest=None if index is None else index.digest,
+                )
+            )
+    return tasks
+
+
+def _first_frames(schema: Schema, shards: dict[str, list[Path]]) -> dict[str, str]:
+    """The types of the frames of the first video that can be read; modalities that it lacks are of bytes."""
+    for paths in shards.values():
+        for path in paths:
+            for video in schema.read(path, on_bad=lambda problem: None):
+                kinds = {modality: frames_type(rows) for modality, rows in video.frames.items()}
+                framed = [modality for modality, spec in schema.features.items() if spec.frames and kinds]
+                return {modality: kinds.get(modality, "uint8") for modality in framed}
+    return {}
+
+
+def _run(tasks: list[Task], workers: int, progress: bool) -> list[Done]:
+    """Converts the shards that are not done yet; in the tasks' order."""
+    found: dict[int, Done] = {}
+    shown = progress and sys.stderr.isatty()
+    total = sum(task.size for task in tasks)
+    with tqdm(desc="ingest", total=total, unit="B", unit_scale=True, disable=not shown) as bar:
+        for number, task in enumerate(tasks):
+            if (done := find_done(task)) is not None:
+                found[number] = done
+                bar.update(task.size)
+        waiting = [number for number in range(len(tasks)) if number not in found]
+        bar.initial = bar.n  # what was there already says nothing about speed
+        for number, done in _converted(tasks, waiting, min(workers, len(waiting))):
+            found[number] = done
+            bar.update(tasks[number].size)
+    return [found[number] for number in range(len(tasks))]
+
+
+def _converted(tasks: list[Task], waiting: list[int], workers: int) -> Iterator[tuple[int, Done]]:
+    if workers <= 1:
+        for number in waiting:
+            yield number, convert(tasks[number])
+        return
+    # Forking a process that has threads, as torch and MLflow start them, may lock it up.
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(method)
+    pool = concurrent.futures.ProcessPoolExecutor(workers, context, initializer=_end_with_parent)
+    try:
+        futures = {pool.submit(convert, tasks[number]): number for number in waiting}
+        for future in concurrent.futures.as_completed(futures):
+            yield futures[future], future.result()
+    except BrokenProcessPool:
+        raise ChildProcessError("a process of the ingest was killed; run it again to go on") from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """Lets a worker end when its parent is killed; it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _manifest(schema: Schema, names: list[str], source: Source, index: TextIndex | None, done: list[Done]) -> Manifest:
+    order = {split: place for place, split in enumerate(SPLITS)}
+    files = sorted((file for part in done for file in part.files), key=lambda file: (order[file.split], file.name))
+    splits = {
+        split: add_counts(part.counts[split] for part in done if split in part.counts)
+        for split in SPLITS
+        if any(split in part.counts for part in done)
+    }
+    skipped = add_skipped(part.skipped for part in done)
+    if not splits.keys() & {"train", "dev", "gate"}:
+        first = f"; the first: {skipped.records[0].what}" if skipped.records else ""
+        raise ValueError(f"{source.folder}: no record of train could be kept, {skipped.count} were skipped{first}")
+    joined = sum(part.joined for part in done)
+    return Manifest(
+        digest=store_digest(schema, names, files),
+        schema=schema,
+        features=sizes_of(schema, (counts.features for counts in splits.values())),
+        frames=sizes_of(schema, (counts.frames for counts in splits.values())),
+        names=names,
+        splits=splits,
+        files=files,
+        skipped=skipped,
+        hidden_ids=sum(part.hidden_ids for part in done),
+        text=None
+        if index is None
+        else TextCounts(file=str(index.path.resolve()), rows=len(index), joined=joined, no_video=len(index) - joined),
+        source=source,
+    )
+
+
+def _remove_others(folder: Path) -> None:
+    """Removes Arrow files of a store that was here before."""
+    kept = {file.name for file in read_manifest(folder).files}
+    for path in folder.glob("*.arrow"):
+        if path.name not in kept:
+            path.unlink()

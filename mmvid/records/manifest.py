@@ -1,0 +1,168 @@
+"""The manifest of a store: what an ingest read, what it kept, what it left out, and a digest of the result."""
+
+import collections
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from mmvid.config import Options, explain, option
+from mmvid.records.durable import replacing
+from mmvid.records.schema import Schema
+from mmvid.records.splits import SPLITS
+
+NAME = "manifest.json"
+FORMAT = 1
+LISTED = 1000  # skipped records that a manifest lists; all are counted
+
+OnError = Literal["stop", "skip"]
+
+
+class FileEntry(Options):
+    """One Arrow file."""
+
+    name: str = option(..., "its name in the store's folder")
+    split: Literal[SPLITS] = option(..., "the split whose videos it holds")
+    rows: int = option(..., "videos in it", ge=1)
+    bytes: int = option(..., "its size", ge=1)
+    digest: str = option(..., "BLAKE2b of its bytes")
+
+
+class Counts(Options):
+    """What there is of one split."""
+
+    videos: int = option(0, "videos")
+    labelled: int = option(0, "videos that have labels, if only an empty list of them")
+    labels: list[int] = option([], "videos of each label")
+    features: dict[str, int] = option({}, "videos that have each modality's video-level feature")
+    frames: dict[str, int] = option({}, "videos that have each modality's frames")
+    title: int = option(0, "videos with a title")
+    keywords: int = option(0, "videos with keywords")
+    text: int = option(0, "videos with a title or keywords")
+
+
+class SkippedRecord(Options):
+    """One record that was left out."""
+
+    file: str = option(..., "its file, relative to the source folder")
+    byte: int = option(..., "byte at which it begins")
+    reason: str = option(..., "kind of fault")
+    what: str = option(..., "the fault in words")
+
+
+class Skipped(Options):
+    """The records that were left out."""
+
+    count: int = option(0, "all of them")
+    reasons: dict[str, int] = option({}, "how many for each kind of fault")
+    records: list[SkippedRecord] = option([], f"the first {LISTED}")
+
+
+class TextCounts(Options):
+    """How the text file and the videos fit together."""
+
+    file: str = option(..., "the file")
+    rows: int = option(..., "its lines")
+    joined: int = option(..., "videos whose id has a line")
+    no_video: int = option(..., "lines whose id no video has")
+
+
+class Source(Options):
+    """What was ingested, and how."""
+
+    folder: str = option(..., "the folder of TFRecords")
+    request: str = option(..., "digest of everything that decides the result, to know the same ingest again")
+    has_dev: bool = option(..., "whether the source has a dev of its own")
+    dev_share: float = option(..., "else the share of train that became dev and gate")
+    seed: int = option(..., "seed of that share")
+    on_error: OnError = option(..., "what happened at a record that does not fit")
+    vocabulary: str | None = option(None, "file of the labels' names")
+
+
+class Manifest(Options):
+    """A store's manifest."""
+
+    format: Literal[FORMAT] = option(FORMAT, "version of the store's layout")
+    digest: str = option(..., "digest of schema, names and files")
+    records: Schema = option(..., "the schema of the records", alias="schema")
+    features: dict[str, int] = option(..., "size of each modality's video-level feature, if a video has one")
+    frames: dict[str, int] = option(..., "size of each modality's frames, if a video has some")
+    names: list[str] = option(..., "the label's names; not unique")
+    splits: dict[Literal[SPLITS], Counts] = option(..., "counts of each split")
+    files: list[FileEntry] = option(..., "the files, in the order of their rows")
+    skipped: Skipped = option(Skipped(), "records left out")
+    hidden_ids: int = option(0, "videos whose id the source hides; they are named by file and row")
+    text: TextCounts | None = option(None, "the text file, where there is one")
+    source: Source = option(..., "what it was made from")
+
+    def plain(self) -> dict[str, Any]:
+        """The manifest as JSON values."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+def add_counts(parts: Iterable[Counts]) -> Counts:
+    """The counts of several shards together."""
+    parts = list(parts)
+    features, frames = collections.Counter(), collections.Counter()
+    for part in parts:
+        features.update(part.features)
+        frames.update(part.frames)
+    labels = [sum(column) for column in zip(*(part.labels for part in parts), strict=True)]
+    sums = {
+        name: sum(getattr(part, name) for part in parts) for name in ("videos", "labelled", "title", "keywords", "text")
+    }
+    return Counts(**sums, labels=labels, features=dict(features), frames=dict(frames))
+
+
+def add_skipped(parts: Iterable[Skipped]) -> Skipped:
+    """The skipped records of several shards together; the list is capped, the counts are not."""
+    reasons, records = collections.Counter(), []
+    for part in parts:
+        reasons.update(part.reasons)
+        records.extend(part.records[: LISTED - len(records)])
+    return Skipped(count=reasons.total(), reasons=dict(sorted(reasons.items())), records=records)
+
+
+def sizes_of(schema: Schema, held: Iterable[dict[str, int]]) -> dict[str, int]:
+    """The sizes of the modalities that at least one video has; `held` counts the videos of each, by split."""
+    found = {modality for counts in held for modality, videos in counts.items() if videos}
+    return {modality: spec.size for modality, spec in schema.features.items() if modality in found}
+
+
+def store_digest(schema: Schema, names: list[str], files: Iterable[FileEntry]) -> str:
+    """The digest of a store: equal where schema, label names and all bytes of all files are."""
+    listed = [[file.name, file.split, file.digest] for file in files]
+    content = json.dumps([schema.model_dump(mode="json"), names, listed])
+    return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Writes `manifest.json`: with it the store is complete."""
+    with replacing(folder / NAME) as path:
+        path.write_text(json.dumps(manifest.plain(), indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Reads and checks `manifest.json`.
+
+    Raises:
+        ValueError: if there is none or it is not one of this format; the sentence names the file.
+    """
+    path = folder / NAME
+    if not path.is_file():
+        raise ValueError(f"{folder} is not a store: it has no {NAME} (an ingest writes it last)")
+    try:
+        content = json.loads(path.read_bytes())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: a manifest must be an object, got {type(content).__name__}")
+    if content.get("format") != FORMAT:
+        raise ValueError(f"{path}: the store's format must be {FORMAT}, got {content.get('format')!r}")
+    try:
+        return Manifest(**content)
+    except ValidationError as error:
+        raise ValueError(f"{path}: {explain(error)}") from None

@@ -1,0 +1,186 @@
+"""An ingested data set: a folder of memory-mapped Arrow files, and a manifest.
+
+The files are plain Arrow IPC files, which pandas, polars and Spark read too; `shards` says which columns they have.
+"""
+
+import functools
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from mmvid.records.batches import Shapes
+from mmvid.records.manifest import Counts, Manifest, read_manifest
+from mmvid.records.schema import Schema
+from mmvid.records.splits import SPLITS
+
+MADE = "demo data (made)"
+
+
+class Store:
+    """A data set that is open for reading. Files are mapped when their split is first read.
+
+    Attributes:
+        folder: where it lies.
+        contents: its manifest, checked; `manifest` is the same as JSON values.
+    """
+
+    def __init__(self, folder: Path, contents: Manifest):
+        self.folder, self.contents = folder, contents
+        self._batches: dict[str, list[pa.RecordBatch]] = {}
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike) -> "Store":
+        """Opens a store and checks that its files are there, by their sizes.
+
+        Raises:
+            ValueError: if the folder is no store, or a file is missing or of another size; the file is named.
+        """
+        folder = Path(folder)
+        contents = read_manifest(folder)
+        for file in contents.files:
+            path = folder / file.name
+            if not path.is_file():
+                raise ValueError(f"{path}: the store's file is missing")
+            if (size := path.stat().st_size) != file.bytes:
+                raise ValueError(f"{path}: the store's file must have {file.bytes} bytes, it has {size}")
+        return cls(folder, contents)
+
+    def __reduce__(self):
+        return Store.open, (self.folder,)
+
+    @functools.cached_property
+    def manifest(self) -> dict[str, Any]:
+        return self.contents.plain()
+
+    @property
+    def digest(self) -> str:
+        """Equal for stores with equal schema, label names and bytes."""
+        return self.contents.digest
+
+    @property
+    def schema(self) -> Schema:
+        return self.contents.records
+
+    @functools.cached_property
+    def shapes(self) -> Shapes:
+        """The sizes of the modalities that at least one video has."""
+        contents = self.contents
+        return Shapes(classes=contents.records.classes, features=contents.features, frames=contents.frames)
+
+    @property
+    def name(self) -> str:
+        return self.schema.name
+
+    @property
+    def title(self) -> str:
+        """What results on it are headed with: made data must never look like real data."""
+        return MADE if self.schema.name == "demo" else self.schema.name
+
+    @property
+    def names(self) -> list[str]:
+        """The name of each label; not unique."""
+        return self.contents.names
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits that have videos."""
+        return [split for split in SPLITS if self.count(split)]
+
+    def profile(self) -> dict[str, Any]:
+        """What the data set is, in few words, as JSON values."""
+        return {
+            "videos": {split: self.count(split) for split in self.splits},
+            "with text": {split: self.counts(split).text for split in self.splits},
+            "classes": self.shapes.classes,
+            "features": self.shapes.features,
+            "frames": self.shapes.frames,
+            "skipped records": self.contents.skipped.count,
+        }
+
+    def counts(self, split: str) -> Counts:
+        """What there is of a split; zeros where it has no videos."""
+        _check_split(split)
+        return self.contents.splits.get(split, Counts(labels=[0] * self.schema.classes))
+
+    def count(self, split: str) -> int:
+        """The videos of a split."""
+        return self.counts(split).videos
+
+    def label_counts(self, split: str) -> np.ndarray:
+        """How many videos of a split have each label, int64 ``(C,)``."""
+        return np.array(self.counts(split).labels, np.int64)
+
+    def batches(self, split: str) -> list[pa.RecordBatch]:
+        """The rows of a split as record batches over the memory-mapped files, in order.
+
+        Raises:
+            ValueError: if a file is not an Arrow file.
+        """
+        _check_split(split)
+        if split not in self._batches:
+            self._batches[split] = [
+                batch for file in self.contents.files if file.split == split for batch in _read(self.folder / file.name)
+            ]
+        return self._batches[split]
+
+    def table(self, split: str) -> pa.Table:
+        """The rows of a split as one table; nothing is copied.
+
+        Raises:
+            ValueError: if the split has no videos.
+        """
+        batches = self.batches(split)
+        if not batches:
+            raise ValueError(f"the data set has no videos in {split}; there are {', '.join(self.splits)}")
+        return pa.Table.from_batches(batches)
+
+    def labels_of(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+        """The labels of all videos of a split, int32 ``(L,)``, and where each video's begin, int64 ``(N + 1,)``.
+
+        The labels of video i are `labels[offsets[i] : offsets[i + 1]]`: none for a video that is not labelled.
+        """
+        columns = [batch.column("labels") for batch in self.batches(split)]
+        lengths = [np.diff(column.offsets.to_numpy()) for column in columns]
+        values = [column.flatten().to_numpy() for column in columns]
+        offsets = np.concatenate([[0], *lengths]).cumsum(dtype=np.int64)
+        return np.concatenate([np.zeros(0, np.int32), *values]), offsets
+
+    def has_text(self, split: str) -> np.ndarray:
+        """Which videos of a split have a title or keywords, bool ``(N,)``."""
+        found = [np.zeros(0, bool)]
+        for batch in self.batches(split):
+            title, keywords = (
+                batch.column(name).is_valid().to_numpy(zero_copy_only=False) for name in ("title", "keywords")
+            )
+            found.append(title | keywords)
+        return np.concatenate(found)
+
+    def verify(self) -> None:
+        """Reads all files and holds them against their digests.
+
+        Raises:
+            ValueError: names the first file whose bytes are not those that were written.
+        """
+        for file in self.contents.files:
+            with open(self.folder / file.name, "rb") as stream:
+                digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+            if digest != file.digest:
+                path = self.folder / file.name
+                raise ValueError(f"{path}: the digest is {digest}, the manifest says {file.digest}")
+
+
+def _read(path: Path) -> list[pa.RecordBatch]:
+    try:
+        reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        return [reader.get_batch(number) for number in range(reader.num_record_batches)]
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{path}: not an Arrow file: {error}") from None
+
+
+def _check_split(split: str) -> None:
+    if split not in SPLITS:
+        raise ValueError(f"split must be among {', '.join(SPLITS)}, got {split!r}")
