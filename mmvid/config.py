@@ -114,7 +114,7 @@ def parse(argv: list[str], *parts: type[Options] | Catalogue, about: str) -> tup
 def explain(error: ValidationError) -> str:
     """The first fault of a pydantic error as one sentence: name, need, got."""
     fault = error.errors()[0]
-    name = ".".join(str(step) for step in fault["loc"]) or error.title
+    name = ".".join(str(step) for step in fault["loc"])
     context = fault.get("ctx", {})
     need = {
         "greater_than_equal": "be at least {ge}",
@@ -131,7 +131,8 @@ def explain(error: ValidationError) -> str:
         "extra_forbidden": "not be given: there is no such option",
     }.get(fault["type"])
     if need is None:
-        return f"{name}: {fault['msg'].removeprefix('Value error, ')}"
+        sentence = fault["msg"].removeprefix("Value error, ")
+        return f"{name}: {sentence}" if name else sentence
     sentence = f"{name} must {need.format(**context)}"
     return sentence if fault["type"] in ("missing", "extra_forbidden") else f"{sentence}, got {fault['input']}"
 

@@ -1,9 +1,34 @@
 """How a command ends: one sentence for a mistake of its user, an exit status for the shell."""
 
+import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+
+class Stopped(BaseException):
+    """Ctrl-C or SIGTERM. No KeyboardInterrupt: the trainer would take that for itself and exit with status 1."""
+
+    def __init__(self, number: int):
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """Makes SIGINT and SIGTERM raise `Stopped` inside the block, so that what is open is closed."""
+
+    def stop(number: int, frame: Any) -> NoReturn:
+        raise Stopped(number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def run_command(main: Callable[[list[str]], None]) -> None:
@@ -19,7 +44,6 @@ def run_command(main: Callable[[list[str]], None]) -> None:
             raise
         sys.stderr.write(f"error: {error}\n")
         raise SystemExit(1) from None
-    except KeyboardInterrupt as error:
-        number = signal.SIGTERM if type(error) is not KeyboardInterrupt else signal.SIGINT
-        sys.stderr.write("stopped\n")
-        raise SystemExit(128 + number) from None
+    except Stopped as stopped:
+        sys.stderr.write(f"stopped by {stopped}\n")
+        raise SystemExit(128 + stopped.number) from None

@@ -72,13 +72,16 @@ def open_dataset(command: Command, config: DataConfig, *, force: bool = False, o
     return Store.open(place)
 
 
-def make_demo(command: Command, config: demo.DemoConfig, *, keep: bool = False, own: bool = False) -> Path:
+def make_demo(
+    command: Command, config: demo.DemoConfig, *, keep: bool = False, force: bool = False, own: bool = False
+) -> Path:
     """The folder of the demo data, made now if it is not there yet.
 
     Args:
         command: whose run records it.
         config: how large it is and from which seed.
         keep: takes demo data that is there whatever its config.
+        force: makes it again.
         own: making it is what the command is for.
     """
     folder = home() / "demo"
@@ -91,7 +94,7 @@ def make_demo(command: Command, config: demo.DemoConfig, *, keep: bool = False, 
         run.params({"folder": str(folder)})
         run.json("summary.json", summary)
 
-    command.find_or_run(task, compute, own=own, usable=lambda finished: demo.is_made(folder, config))
+    command.find_or_run(task, compute, force=force, own=own, usable=lambda finished: demo.is_made(folder, config))
     return folder
 
 

@@ -13,7 +13,6 @@ import hashlib
 import json
 import logging
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -32,12 +31,20 @@ import mlflow
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.entities import Run as MlflowRun
 
+from mmvid.config import Options, option
+from mmvid.console import Stopped, stoppable
 from mmvid.sources import sources_digest
 
 # MLflow tells of every start of its monitor; what we want to say goes to standard error ourselves.
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 
 SYSTEM_METRICS_SECONDS = 2  # MLflow's 10 would leave a run of seconds without any
+
+
+class RunConfig(Options):
+    """This command."""
+
+    force: bool = option(False, "run again even if there is a finished run with the same key", decides=False)
 
 
 def home() -> Path:
@@ -149,10 +156,6 @@ class Run:
         self.client.log_inputs(self.id, [DatasetInput(entity, [tag])])
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM: the run ends as KILLED instead of staying RUNNING for ever."""
-
-
 class Command:
     """One command's runs. Takes over the run that `mlflow run` made for it, and ends it whatever happens."""
 
@@ -162,11 +165,12 @@ class Command:
         os.environ["MLFLOW_TRACKING_URI"] = mlflow.get_tracking_uri()  # child processes must not resolve it anew
         self.adopted = os.environ.pop("MLFLOW_RUN_ID", None)
         self.client = mlflow.MlflowClient()
-        self.previous = signal.signal(signal.SIGTERM, _terminate)
+        self.signals = stoppable()
+        self.signals.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
-        signal.signal(signal.SIGTERM, self.previous)
+        self.signals.__exit__(None, None, None)
         if self.adopted is not None:
             self.client.set_terminated(self.adopted, _status(kind))
 
@@ -281,11 +285,7 @@ def _git_tags() -> dict[str, str]:
 def _status(kind: type[BaseException] | None) -> str:
     if kind is None:
         return "FINISHED"
-    return "KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED"
-
-
-def _terminate(number: int, frame: Any) -> None:
-    raise Terminated
+    return "KILLED" if issubclass(kind, Stopped) else "FAILED"
 
 
 def model_training_view() -> str:

@@ -182,7 +182,7 @@ def python_model(keys: dict[str, bool]) -> PythonModel:
             self.service = Service(packaging.load(Path(context.artifacts["package"])))
             self.dense = bool((context.model_config or {}).get("dense"))
 
-        def predict(self, model_input: list[record], params: dict[str, Any] | None = None):  # no type: both kinds
+        def predict(self, model_input: list[record], params: dict[str, Any] | None = None):  # answers of two kinds
             records = [_given(each) for each in model_input]
             return self.service.scores(records) if self.dense else self.service.answer(records)
 

@@ -29,8 +29,8 @@ Report = Callable[[dict[str, float], int], None]
 class TrainConfig(Options):
     """Training."""
 
-    epochs: int = option(30, "passes over train at most", ge=1)
-    batch_size: int = option(256, "videos in a batch", ge=1, search=(64, 1024), log=True)
+    epochs: int = option(60, "passes over train at most", ge=1)
+    batch_size: int = option(128, "videos in a batch", ge=1, search=(64, 1024), log=True)
     learning_rate: float = option(0.01, "learning rate of Adam", gt=0, search=(1e-4, 1e-1), log=True)
     decay: float = option(0.95, "factor on the learning rate at each stair", gt=0, le=1)
     decay_examples: int = option(4_000_000, "videos from one stair to the next", ge=1)
@@ -40,7 +40,7 @@ class TrainConfig(Options):
     clip: Clipping = option("per_variable", "gradient clipping; per_variable is the original's")
     clip_norm: float = option(1.0, "largest gradient norm", gt=0)
     loss: losses.Loss = option("cross_entropy", "training loss; cross_entropy_epsilon is the original's")
-    patience: int = option(3, "epochs without a better dev GAP before training stops; 0 never stops", ge=0)
+    patience: int = option(4, "epochs without a better dev GAP before training stops; 0 never stops", ge=0)
     precision: Literal["32", "bf16-mixed"] = option("32", "arithmetic")
     seed: int = option(0, "seed of weights, order and dropout", ge=0)
 
@@ -123,8 +123,6 @@ def fit(
         warnings.filterwarnings("ignore", module="lightning")
         # weights_only: a checkpoint is read without running code from it.
         trainer.fit(Classifying(model, config), train, dev, ckpt_path=resume, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
     journal.restore(model)
     return Fitted(history=journal.history, best_epoch=journal.best_epoch)
 

@@ -6,18 +6,17 @@
 Writes the folder `demo` below $MMVID_HOME (`data` where it is not set).     Logs  summary.json.
 """
 
-from mmvid.records.demo import DemoConfig
-
 from mmvid.config import parse
 from mmvid.console import run_command
 from mmvid.dataset import make_demo
-from mmvid.runs import Command
+from mmvid.records.demo import DemoConfig
+from mmvid.runs import Command, RunConfig
 
 
 def main(argv: list[str]) -> None:
-    (config,) = parse(argv, DemoConfig, about=__doc__)
+    config, control = parse(argv, DemoConfig, RunConfig, about=__doc__)
     with Command() as command:
-        folder = make_demo(command, config, own=True)
+        folder = make_demo(command, config, force=control.force, own=True)
     print(f"demo data (made): {folder}")
 
 

@@ -7,20 +7,14 @@ Reads  train*, validate*, test* (and dev*) shards of --data, text.jsonl and the 
 Logs   manifest.json, videos/<split>, records/skipped, the data set's digest.
 """
 
-from mmvid.config import Options, option, parse
+from mmvid.config import parse
 from mmvid.console import run_command
 from mmvid.dataset import DataConfig, open_dataset
-from mmvid.runs import Command
-
-
-class Control(Options):
-    """This command."""
-
-    force: bool = option(False, "ingest again even if there is a finished run", decides=False)
+from mmvid.runs import Command, RunConfig
 
 
 def main(argv: list[str]) -> None:
-    config, control = parse(argv, DataConfig, Control, about=__doc__)
+    config, control = parse(argv, DataConfig, RunConfig, about=__doc__)
     with Command() as command:
         store = open_dataset(command, config, force=control.force, own=True)
     counts = ", ".join(f"{split} {store.count(split)}" for split in store.splits)

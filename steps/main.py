@@ -9,14 +9,14 @@ Logs   a nested run for each part, table.md; moves the champions of mmvid-logist
 """
 
 import mmvid.classifiers
-from mmvid.config import Options, deciding, option, parse
+from mmvid.config import deciding, option, parse
 from mmvid.console import run_command
 from mmvid.dataset import DataConfig, open_dataset
 from mmvid.experiment import Setup
 from mmvid.records.store import Store
 from mmvid.registry.versions import aliased
 from mmvid.report.table import markdown
-from mmvid.runs import Command, Finished, Task, model_training_view
+from mmvid.runs import Command, Finished, RunConfig, Task, model_training_view
 from mmvid.training import TrainConfig
 from steps.promote import RULES, promote
 from steps.train import find_or_train
@@ -26,11 +26,10 @@ BEST = "mmvid-classifier"
 METRICS = ("gap", "map", "hit_at_1", "perr")
 
 
-class Control(Options):
+class Control(RunConfig):
     """This command."""
 
     seed: int = option(0, "seed of each training", ge=0)
-    force: bool = option(False, "train again even if there are finished runs with the same keys", decides=False)
 
 
 def main(argv: list[str]) -> None:

@@ -12,23 +12,17 @@ import tempfile
 from pathlib import Path
 
 from mmvid import classifiers, experiment, packaging, predictions, serving
-from mmvid.config import Options, option, parse
+from mmvid.config import parse
 from mmvid.console import run_command
 from mmvid.dataset import DataConfig, open_dataset
 from mmvid.records.store import Store
 from mmvid.report.figures import precision_by_frequency
-from mmvid.runs import Command, Finished, Run, home
+from mmvid.runs import Command, Finished, Run, RunConfig, home
 from mmvid.training import TrainConfig
 
 
-class Control(Options):
-    """This command."""
-
-    force: bool = option(False, "train again even if there is a finished run with the same key", decides=False)
-
-
 def main(argv: list[str]) -> None:
-    name, model, train, data, control = parse(argv, classifiers, TrainConfig, DataConfig, Control, about=__doc__)
+    name, model, train, data, control = parse(argv, classifiers, TrainConfig, DataConfig, RunConfig, about=__doc__)
     with Command() as command:
         store = open_dataset(command, data)
         setup = experiment.Setup(name, model, train)

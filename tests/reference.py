@@ -44,10 +44,7 @@ def class_average_precision(scores, labels, k, top_n=None):
         for c in best_classes(s, k):
             lists[c].append((s[c], bool(y[c])))
     positives = np.sum(labels, axis=0).astype(int)
-    return [
-        average_precision(items, p, top_n) if p else math.nan
-        for items, p in zip(lists, positives, strict=True)
-    ]
+    return [average_precision(items, p, top_n) if p else math.nan for items, p in zip(lists, positives, strict=True)]
 
 
 def hit_at_1(scores, labels):

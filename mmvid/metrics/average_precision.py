@@ -27,9 +27,7 @@ class Pairs(NamedTuple):
     scores: np.ndarray
 
 
-def expected_average_precision(
-    hits: np.ndarray, misses: np.ndarray, positives: int, top_n: int | None = None
-) -> float:
+def expected_average_precision(hits: np.ndarray, misses: np.ndarray, positives: int, top_n: int | None = None) -> float:
     """Average precision of one list.
 
     Args:

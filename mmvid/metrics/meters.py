@@ -143,9 +143,7 @@ class RankingMeter(Metric):
         pairs = []
         for classes, scores in zip(all_classes, all_scores, strict=True):
             if len(classes) * score_type.itemsize != len(scores) * class_type.itemsize:
-                raise ValueError(
-                    "scores must have one type in all processes, got float32 in some, float64 in others"
-                )
+                raise ValueError("scores must have one type in all processes, got float32 in some, float64 in others")
             pairs.append(Pairs(classes.cpu().numpy().view(class_type), scores.cpu().numpy().view(score_type)))
         return pairs
 

@@ -45,9 +45,7 @@ class Ranked:
         for name, wanted in (("classes", shape), ("hits", shape), ("num_labels", shape[:1])):
             got = tuple(getattr(self, name).shape)
             if got != wanted:
-                raise ValueError(
-                    f"{name} of {shape[0]} x {shape[1]} ranked scores must have shape {wanted}, got {got}"
-                )
+                raise ValueError(f"{name} of {shape[0]} x {shape[1]} ranked scores must have shape {wanted}, got {got}")
         if self.positives.ndim != 1 or len(self.positives) < shape[1]:
             got = tuple(self.positives.shape)
             raise ValueError(f"positives must have shape (C,) with C at least K = {shape[1]}, got {got}")
@@ -106,8 +104,7 @@ def rank(scores: Tensor, labels: Tensor, k: int) -> Ranked:
     if len(parts) == 1:
         return parts[0]
     joined = {
-        name: torch.cat([getattr(part, name) for part in parts])
-        for name in ("classes", "scores", "hits", "num_labels")
+        name: torch.cat([getattr(part, name) for part in parts]) for name in ("classes", "scores", "hits", "num_labels")
     }
     return Ranked(**joined, positives=torch.stack([part.positives for part in parts]).sum(dim=0))
 
@@ -129,9 +126,7 @@ def match(classes: Tensor, scores: Tensor, labels: Tensor, offsets: Tensor, num_
         got = f"{tuple(classes.shape)} and {tuple(scores.shape)}"
         raise ValueError(f"classes and scores must have one shape (N, K), got {got}")
     if len(offsets) != len(scores) + 1:
-        raise ValueError(
-            f"offsets of {len(scores)} videos must have {len(scores) + 1} values, got {len(offsets)}"
-        )
+        raise ValueError(f"offsets of {len(scores)} videos must have {len(scores) + 1} values, got {len(offsets)}")
     sizes = offsets.diff()
     if offsets[0] != 0 or offsets[-1] != len(labels) or (sizes < 0).any():
         got = f"{int(offsets[0])} to {int(offsets[-1])}"
@@ -169,9 +164,7 @@ def check(scores: Tensor, labels: Tensor) -> None:
         got = f"{tuple(scores.shape)} and {tuple(labels.shape)}"
         raise ValueError(f"scores and labels must have one shape (N, C), got {got}")
     if 0 in scores.shape:
-        raise ValueError(
-            f"scores must hold at least one video and one class, got shape {tuple(scores.shape)}"
-        )
+        raise ValueError(f"scores must hold at least one video and one class, got shape {tuple(scores.shape)}")
     if not scores.is_floating_point():
         raise ValueError(f"scores must be floating point, got {scores.dtype}")
 

@@ -113,9 +113,7 @@ def perr(scores: Tensor, labels: Tensor) -> float:
     Args and errors as `gap`.
     """
     ranked = rank(scores, labels, _PERR_RANKS)
-    return perr_from(
-        tally(ranked.num_labels, labels_found(ranked, scores, labels), ranked.num_classes), len(ranked)
-    )
+    return perr_from(tally(ranked.num_labels, labels_found(ranked, scores, labels), ranked.num_classes), len(ranked))
 
 
 def gap_of(ranked: Ranked, k: int = 20) -> float:

@@ -80,7 +80,7 @@ class Task:
 
 
 class Done(Options):
-    """What the conversion of one shard came to."""
+    """The note that a shard is done, and what came of it."""
 
     key: str = option(..., "the task's key")
     files: list[FileEntry] = option(..., "the files, by split")
@@ -90,11 +90,12 @@ class Done(Options):
     joined: int = option(..., "videos whose id has a line in the text file")
 
 
-def convert(task: Task) -> Done:
+def convert(task: Task) -> None:
     """Converts one shard.
 
-    Writes the Arrow files, the hashes of the ids, and at last a note that the shard is done, each whole or not
-    at all. Memory: at most twice `shards.BATCH_BYTES` for each split that the shard gives to, and one record.
+    Writes the Arrow files, the hashes of the ids, and at last a note that the shard is done (see `find_done`), each
+    whole or not at all. Memory: at most twice `shards.BATCH_BYTES` for each split that the shard gives to, and one
+    record.
 
     Raises:
         CorruptRecord, BadRecord: at the first record that does not fit, if `on_error` is `stop`.
@@ -103,6 +104,7 @@ def convert(task: Task) -> Done:
     writers: dict[str, ShardWriter] = {}
     hashes, problems, joined, hidden = [], [], 0, 0
     texts = _texts(task)
+    _note_path(task).unlink(missing_ok=True)  # it may be another ingest's, whose files are now replaced
     with contextlib.ExitStack() as stack:
         for row, video in _numbered(task, problems):
             id = _name(task, row, video)
@@ -124,18 +126,16 @@ def convert(task: Task) -> Done:
         hidden_ids=hidden,
         joined=joined,
     )
-    state = task.store / STATE
     with replacing(hashes_path(task)) as path, open(path, "wb") as file:
         np.array(hashes, "<u8").tofile(file)
-    with replacing(state / f"{task.name}.json") as path:
+    with replacing(_note_path(task)) as path:
         path.write_text(done.model_dump_json(), encoding="utf-8")
-    return done
 
 
 def find_done(task: Task) -> Done | None:
-    """What an earlier process left of this very task, if it finished it and its files are still there."""
+    """What came of this very task, if it is done, by this process or an earlier one, and its files are there."""
     try:
-        done = Done.model_validate_json((task.store / STATE / f"{task.name}.json").read_bytes())
+        done = Done.model_validate_json(_note_path(task).read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
     if done.key != task.key() or not hashes_path(task).exists():
@@ -178,6 +178,10 @@ def _numbered(task: Task, problems: list[Problem]) -> Iterator[tuple[int, Video]
             continue
         yield good + len(problems), video
         good += 1
+
+
+def _note_path(task: Task) -> Path:
+    return task.store / STATE / f"{task.name}.json"
 
 
 def _name(task: Task, row: int, video: Video) -> str:

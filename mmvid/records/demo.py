@@ -60,9 +60,8 @@ class DemoConfig(Options):
 
     @model_validator(mode="after")
     def _check(self) -> "DemoConfig":
-        if self.frame_videos and not 50 <= self.frame_videos <= self.videos:
-            need = f"frame_videos must be 0, or at least 50 and at most videos ({self.videos})"
-            raise ValueError(f"{need}, got {self.frame_videos}")
+        if 0 < self.frame_videos < 50:
+            raise ValueError(f"frame_videos must be 0 or at least 50, got {self.frame_videos}")
         return self
 
 
@@ -110,16 +109,14 @@ def _write(folder: Path, config: DemoConfig) -> dict[str, Any]:
     collection, schema = Collection(config.seed), load_schema("demo")
     ranges = {
         "video": _ranges(config.videos),
-        "frame": _first(_ranges(config.videos), _ranges(config.frame_videos)),
+        "frame": _first(_ranges(config.videos), _ranges(min(config.frame_videos, config.videos))),
     }
     writers = {}
     for level, splits in ranges.items():
         writers[level] = LevelWriter(folder / level, level, collection, schema, config.frames)
         if level == "video" or config.frame_videos:
             writers[level].write(splits, config.shards)
-    counts = {
-        level: {split: stop - start for split, (start, stop) in ranges[level].items()} for level in ranges
-    }
+    counts = {level: {split: stop - start for split, (start, stop) in ranges[level].items()} for level in ranges}
     summary = {
         "videos": counts["video"],
         "frame_videos": counts["frame"],
@@ -141,9 +138,7 @@ def _ranges(videos: int) -> dict[str, tuple[int, int]]:
     return {"train": (0, train), "validate": (train, train + validate), "test": (train + validate, videos)}
 
 
-def _first(
-    ranges: dict[str, tuple[int, int]], sizes: dict[str, tuple[int, int]]
-) -> dict[str, tuple[int, int]]:
+def _first(ranges: dict[str, tuple[int, int]], sizes: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
     """The first videos of each of `ranges`, as many as the split has in `sizes`."""
     return {split: (start, start + sizes[split][1] - sizes[split][0]) for split, (start, _) in ranges.items()}
 

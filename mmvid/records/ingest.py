@@ -20,14 +20,17 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mmvid.records.conversion import STATE, Done, Task, convert, find_done, frames_type
+from mmvid.records.conversion import STATE, Task, convert, find_done, frames_type
 from mmvid.records.distinct import check_distinct
 from mmvid.records.durable import remove_leftovers
 from mmvid.records.manifest import (
     FORMAT,
     NAME,
+    Counts,
+    FileEntry,
     Manifest,
     OnError,
+    Skipped,
     Source,
     TextCounts,
     add_counts,
@@ -111,13 +114,13 @@ def ingest(
             if read_manifest(folder).source.request == request:
                 shutil.rmtree(folder / STATE, ignore_errors=True)
                 return Store.open(folder)
-            (folder / NAME).unlink()  # from here on there is no store until the new one is whole
         (folder / STATE).mkdir(exist_ok=True)
+        (folder / NAME).unlink(missing_ok=True)  # from here on there is no store until the new one is whole
         remove_leftovers(folder)
         remove_leftovers(folder / STATE)
         if index is not None:
             index.save(tasks[0].text_index)
-        done = _run(tasks, workers, progress)
+        _run(tasks, workers, progress)
         check_distinct(tasks)
         source = Source(
             folder=str(data.resolve()),
@@ -128,7 +131,7 @@ def ingest(
             on_error=on_error,
             vocabulary=None if vocabulary_path is None else str(vocabulary_path.resolve()),
         )
-        write_manifest(folder, _manifest(schema, names, source, index, done))
+        write_manifest(folder, _manifest(schema, names, source, index, tasks))
         shutil.rmtree(folder / STATE)
         _remove_others(folder)
     return Store.open(folder)
@@ -247,37 +250,33 @@ def _first_frames(schema: Schema, shards: dict[str, list[Path]]) -> dict[str, st
     return {}
 
 
-def _run(tasks: list[Task], workers: int, progress: bool) -> list[Done]:
-    """Converts the shards that are not done yet; in the tasks' order."""
-    found: dict[int, Done] = {}
+def _run(tasks: list[Task], workers: int, progress: bool) -> None:
+    """Converts the shards that are not done yet."""
     shown = progress and sys.stderr.isatty()
-    total = sum(task.size for task in tasks)
-    with tqdm(desc="ingest", total=total, unit="B", unit_scale=True, disable=not shown) as bar:
-        for number, task in enumerate(tasks):
-            if (done := find_done(task)) is not None:
-                found[number] = done
-                bar.update(task.size)
-        waiting = [number for number in range(len(tasks)) if number not in found]
-        bar.initial = bar.n  # what was there already says nothing about speed
-        for number, done in _converted(tasks, waiting, min(workers, len(waiting))):
-            found[number] = done
-            bar.update(tasks[number].size)
-    return [found[number] for number in range(len(tasks))]
+    waiting = [task for task in tasks if find_done(task) is None]
+    total, left = (sum(task.size for task in part) for part in (tasks, waiting))
+    # What was there already is `initial`: it says nothing about speed.
+    with tqdm(desc="ingest", total=total, initial=total - left, unit="B", unit_scale=True, disable=not shown) as bar:
+        for task in _converted(waiting, min(workers, len(waiting))):
+            bar.update(task.size)
 
 
-def _converted(tasks: list[Task], waiting: list[int], workers: int) -> Iterator[tuple[int, Done]]:
+def _converted(waiting: list[Task], workers: int) -> Iterator[Task]:
+    """Yields each task when its shard is done."""
     if workers <= 1:
-        for number in waiting:
-            yield number, convert(tasks[number])
+        for task in waiting:
+            convert(task)
+            yield task
         return
     # Forking a process that has threads, as torch and MLflow start them, may lock it up.
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)
     pool = concurrent.futures.ProcessPoolExecutor(workers, context, initializer=_end_with_parent)
     try:
-        futures = {pool.submit(convert, tasks[number]): number for number in waiting}
+        futures = {pool.submit(convert, task): task for task in waiting}
         for future in concurrent.futures.as_completed(futures):
-            yield futures[future], future.result()
+            future.result()
+            yield futures[future]
     except BrokenProcessPool:
         raise ChildProcessError("a process of the ingest was killed; run it again to go on") from None
     finally:
@@ -295,32 +294,37 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _manifest(schema: Schema, names: list[str], source: Source, index: TextIndex | None, done: list[Done]) -> Manifest:
-    order = {split: place for place, split in enumerate(SPLITS)}
-    files = sorted((file for part in done for file in part.files), key=lambda file: (order[file.split], file.name))
-    splits = {
-        split: add_counts(part.counts[split] for part in done if split in part.counts)
-        for split in SPLITS
-        if any(split in part.counts for part in done)
-    }
-    skipped = add_skipped(part.skipped for part in done)
+def _manifest(schema: Schema, names: list[str], source: Source, index: TextIndex | None, tasks: list[Task]) -> Manifest:
+    """Adds up what the shards' notes say, one note at a time: thousands of them would not be small."""
+    files: list[FileEntry] = []
+    splits: dict[str, Counts] = {}
+    skipped, hidden, joined = Skipped(), 0, 0
+    for done in map(find_done, tasks):
+        files += done.files
+        for split, counts in done.counts.items():
+            splits[split] = add_counts(splits[split], counts) if split in splits else counts
+        skipped = add_skipped(skipped, done.skipped)
+        hidden += done.hidden_ids
+        joined += done.joined
     if not splits.keys() & {"train", "dev", "gate"}:
         first = f"; the first: {skipped.records[0].what}" if skipped.records else ""
         raise ValueError(f"{source.folder}: no record of train could be kept, {skipped.count} were skipped{first}")
-    joined = sum(part.joined for part in done)
+    files.sort(key=lambda file: (SPLITS.index(file.split), file.name))
+    text = None
+    if index is not None:
+        file, rows = str(index.path.resolve()), len(index)
+        text = TextCounts(file=file, rows=rows, joined=joined, no_video=rows - joined)
     return Manifest(
         digest=store_digest(schema, names, files),
         schema=schema,
         features=sizes_of(schema, (counts.features for counts in splits.values())),
         frames=sizes_of(schema, (counts.frames for counts in splits.values())),
         names=names,
-        splits=splits,
+        splits={split: splits[split] for split in SPLITS if split in splits},
         files=files,
         skipped=skipped,
-        hidden_ids=sum(part.hidden_ids for part in done),
-        text=None
-        if index is None
-        else TextCounts(file=str(index.path.resolve()), rows=len(index), joined=joined, no_video=len(index) - joined),
+        hidden_ids=hidden,
+        text=text,
         source=source,
     )
 

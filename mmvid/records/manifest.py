@@ -103,27 +103,25 @@ class Manifest(Options):
         return self.model_dump(mode="json", by_alias=True)
 
 
-def add_counts(parts: Iterable[Counts]) -> Counts:
-    """The counts of several shards together."""
-    parts = list(parts)
-    features, frames = collections.Counter(), collections.Counter()
-    for part in parts:
-        features.update(part.features)
-        frames.update(part.frames)
-    labels = [sum(column) for column in zip(*(part.labels for part in parts), strict=True)]
+def add_counts(one: Counts, other: Counts) -> Counts:
+    """The counts of two sets of videos together."""
+
+    def summed(name: str) -> dict[str, int]:
+        a, b = getattr(one, name), getattr(other, name)
+        return {modality: a.get(modality, 0) + b.get(modality, 0) for modality in a | b}
+
     sums = {
-        name: sum(getattr(part, name) for part in parts) for name in ("videos", "labelled", "title", "keywords", "text")
+        name: getattr(one, name) + getattr(other, name) for name in ("videos", "labelled", "title", "keywords", "text")
     }
-    return Counts(**sums, labels=labels, features=dict(features), frames=dict(frames))
+    labels = [a + b for a, b in zip(one.labels, other.labels, strict=True)]
+    return Counts(**sums, labels=labels, features=summed("features"), frames=summed("frames"))
 
 
-def add_skipped(parts: Iterable[Skipped]) -> Skipped:
-    """The skipped records of several shards together; the list is capped, the counts are not."""
-    reasons, records = collections.Counter(), []
-    for part in parts:
-        reasons.update(part.reasons)
-        records.extend(part.records[: LISTED - len(records)])
-    return Skipped(count=reasons.total(), reasons=dict(sorted(reasons.items())), records=records)
+def add_skipped(one: Skipped, other: Skipped) -> Skipped:
+    """The skipped records of two parts together; the list is capped, the counts are not."""
+    reasons = collections.Counter(one.reasons) + collections.Counter(other.reasons)
+    records = [*one.records, *other.records][:LISTED]
+    return Skipped(count=one.count + other.count, reasons=dict(sorted(reasons.items())), records=records)
 
 
 def sizes_of(schema: Schema, held: Iterable[dict[str, int]]) -> dict[str, int]:

@@ -7,6 +7,7 @@ import mlflow
 import pytest
 
 from mmvid import predictions, serving
+from mmvid.registry.versions import aliased
 from steps import main, promote, train
 
 METRICS = {f"{split}/{name}" for split in ("gate", "validate") for name in ("gap", "map", "hit_at_1", "perr")}
@@ -36,7 +37,7 @@ def test_a_training_run_has_metrics_of_all_groups_and_epochs(trained):
     } <= metrics.keys()
     history = mlflow.MlflowClient().get_metric_history(trained.info.run_id, "dev/gap")
     assert len(history) > 1 and [point.step for point in history] == list(range(len(history)))
-    assert 0.3 < metrics["validate/gap"] < 1
+    assert 0.2 < metrics["validate/gap"] < 1  # the labels alone reach 0.05
 
 
 def test_a_training_run_has_its_parameters_inputs_and_artifacts(job, trained):
@@ -93,28 +94,29 @@ def test_force_trains_again_to_the_same_numbers(here):
     assert {name: again.data.metrics[name] for name in METRICS} == {name: first.data.metrics[name] for name in METRICS}
 
 
-def test_a_worse_candidate_is_refused_a_better_one_promoted_and_rolled_back(here, capsys):
+def test_a_better_candidate_is_promoted_a_worse_one_refused_and_a_promotion_rolled_back(here, capsys):
+    rules = here.folder / "trial.yaml"
+    rules.write_text("trial: {metric: gap}\n")
+    good = here.runs("train_moe")[0].info.run_id
     train.main(["moe", "--epochs", "1", "--learning_rate", "0.0001"])
     worse = here.runs("train_moe")[0].info.run_id
-    promote.main(["--run", worse, "--model", "mmvid-moe"])
-    assert "does not beat the champion's" in capsys.readouterr().out
-    client = mlflow.MlflowClient()
-    assert client.get_model_version_by_alias("mmvid-moe", "champion").version == "1"
-    assert client.get_model_version_by_alias("mmvid-moe", "candidate").version == "2"
 
-    train.main(["moe", "--epochs", "40", "--patience", "0"])
-    longer = here.runs("train_moe")[0]
-    promote.main(["--run", longer.info.run_id, "--model", "mmvid-moe"])
-    printed = capsys.readouterr().out
-    versions = {
-        alias: client.get_model_version_by_alias("mmvid-moe", alias).version for alias in ("champion", "candidate")
-    }
-    assert versions["candidate"] == "3"
-    if versions["champion"] == "3":
-        assert "beats the champion's" in printed
-        promote.main(["--model", "mmvid-moe", "--rollback", "True"])
-        assert client.get_model_version_by_alias("mmvid-moe", "champion").version == "1"
-        assert client.get_model_version_by_alias("mmvid-moe", "previous").version == "3"
+    def put_forward(run: str) -> tuple[str | None, str | None, str | None, str]:
+        promote.main(["--run", run, "--model", "trial", "--rules", str(rules)])
+        aliases = (aliased("trial", alias) for alias in ("candidate", "champion", "previous"))
+        return (*aliases, capsys.readouterr().out)
+
+    candidate, champion, previous, said = put_forward(worse)
+    assert (candidate, champion, previous) == ("1", "1", None) and "there is no champion yet" in said
+    candidate, champion, previous, said = put_forward(good)
+    assert (candidate, champion, previous) == ("2", "2", "1") and "beats the champion's" in said
+    candidate, champion, previous, said = put_forward(worse)  # registered already: no third version
+    assert (candidate, champion, previous) == ("1", "2", "1") and "does not beat the champion's" in said
+
+    promote.main(["--model", "trial", "--rollback", "True"])
+    assert (aliased("trial", "champion"), aliased("trial", "previous")) == ("1", "2")
+    refused = mlflow.MlflowClient().get_model_version("trial", "1")
+    assert refused.tags["mmvid.gate"] == "refused" and "does not beat" in refused.description
 
 
 @pytest.mark.parametrize(

@@ -50,9 +50,7 @@ class Collection:
         for part in self._features:
             level = np.rint(made.video.features[part.modality.name] * GRID).astype(np.int32)
             steps = part.draw_frames(made.number, level, count)
-            frames[part.modality.name] = quantise(
-                steps / GRID
-            )  # exact: few bits, and divided by a power of two
+            frames[part.modality.name] = quantise(steps / GRID)  # exact: few bits, and divided by a power of two
         return Video(made.video.id, made.video.labels, {}, frames, count)
 
     def _block(self, block: int) -> Iterator[Made]:
@@ -62,9 +60,7 @@ class Collection:
         for row, ids in enumerate(sets):
             number = block * BLOCK + row
             kept = ids[ids >= 0].astype(np.int32)
-            vectors = {
-                name: level[row].astype(np.float32) / np.float32(GRID) for name, level in levels.items()
-            }
+            vectors = {name: level[row].astype(np.float32) / np.float32(GRID) for name, level in levels.items()}
             yield Made(number, Video(self._id(number), kept, vectors), draw_text(words, kept.tolist()))
 
     def _id(self, number: int) -> str:

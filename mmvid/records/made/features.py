@@ -3,7 +3,7 @@
 A class has two modes, such as a game filmed from the room and one recorded from the screen. Its video-level
 feature is a part common to both plus or minus a part of the mode, so a linear model sees only the common one and a
 mixture of experts both. A video is the sum over its labels, each of a strength of its own (some are hardly to be
-seen), plus noise. The sound tells less than the picture, and the picture of classes with one vocabulary is nearly
+seen), plus noise. The sound tells less than the picture. Classes with one vocabulary look nearly the same and sound
 the same: of these the title tells more.
 
 Mean and variance of each dimension follow curves fitted by least squares to those of the 1024 + 128 video-level

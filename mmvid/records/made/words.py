@@ -157,20 +157,30 @@ PHRASES = (
 OPENERS = ("", "", "", "", "[HD] ", "LIVE: ", "Vlog #{n}: ", "{y} ", "Ep. {n} - ", "Q&A | ", "➤ ", "Re: ")
 
 ENDINGS = (
-    *("", "", "", "", "", " (official video)", " - part {n}", " {y}", "!!!", " | Day {n}", " HD", "...", "?"),
-    *(
-        " #{n}",
-        " 😂",
-        " ❤️🔥",
-        " 🎉🎉",
-        " @ home",
-        " (1/{n})",
-        " w/ friends",
-        " ™",
-        ' "live"',
-        " 10/10",
-        " 👍🏽 {n}%",
-    ),
+    "",
+    "",
+    "",
+    "",
+    "",
+    " (official video)",
+    " - part {n}",
+    " {y}",
+    "!!!",
+    " | Day {n}",
+    " HD",
+    "...",
+    "?",
+    " #{n}",
+    " 😂",
+    " ❤️🔥",
+    " 🎉🎉",
+    " @ home",
+    " (1/{n})",
+    " w/ friends",
+    " ™",
+    ' "live"',
+    " 10/10",
+    " 👍🏽 {n}%",
 )
 
 
@@ -186,9 +196,7 @@ class Language:
     space: str = " "
 
 
-def _language(
-    code: str, of_thousand: int, openers: str, endings: str, space: str = " ", **words: str
-) -> Language:
+def _language(code: str, of_thousand: int, openers: str, endings: str, space: str = " ", **words: str) -> Language:
     lists = {topic: text.split() for topic, text in words.items()}
     return Language(code, of_thousand, lists, tuple(openers.split("/")), tuple(endings.split("/")), space)
 
@@ -196,12 +204,10 @@ def _language(
 # Together 80 of a thousand titles.
 LANGUAGES = (
     _language(
-        *(
-            "es",
-            24,
-            "cómo hacer/el mejor/mi primera/la gran/una nueva",
-            "en español/parte {n}/¡increíble!/para niños",
-        ),
+        "es",
+        24,
+        "cómo hacer/el mejor/mi primera/la gran/una nueva",
+        "en español/parte {n}/¡increíble!/para niños",
         games="juego consola partida jugador nivel batalla ordenador rompecabezas",
         music="concierto guitarra baile canción piano orquesta cantante boda",
         vehicles="coche motocicleta camión tren avión barco carrera conductor",
@@ -210,12 +216,10 @@ LANGUAGES = (
         animals="perro gato pájaro caballo bosque playa montaña ballena",
     ),
     _language(
-        *(
-            "de",
-            16,
-            "wie man/das beste/mein erster/die große/ein neuer",
-            "auf Deutsch/Teil {n}/für Anfänger/ganz einfach",
-        ),
+        "de",
+        16,
+        "wie man/das beste/mein erster/die große/ein neuer",
+        "auf Deutsch/Teil {n}/für Anfänger/ganz einfach",
         games="Spiel Konsole Spieler Rätsel Rechner Karten Schlacht Figur",
         music="Konzert Gitarre Tanz Lied Klavier Orchester Sänger Hochzeit",
         vehicles="Auto Motorrad Lastwagen Eisenbahn Flugzeug Schiff Rennen Fahrer",
@@ -224,12 +228,10 @@ LANGUAGES = (
         animals="Hund Katze Vogel Pferd Wald Strand Gebirge Käfer",
     ),
     _language(
-        *(
-            "fr",
-            16,
-            "comment faire/le meilleur/mon premier/la grande/une nouvelle",
-            "en français/partie {n}/c'est génial !/pour débutants",
-        ),
+        "fr",
+        16,
+        "comment faire/le meilleur/mon premier/la grande/une nouvelle",
+        "en français/partie {n}/c'est génial !/pour débutants",
         games="jeu console joueur niveau bataille ordinateur échecs énigme",
         music="concert guitare danse chanson piano orchestre chanteuse mariage",
         vehicles="voiture moto camion train avion bateau course conducteur",
@@ -238,12 +240,10 @@ LANGUAGES = (
         animals="chien chat oiseau cheval forêt plage montagne baleine",
     ),
     _language(
-        *(
-            "ru",
-            14,
-            "как сделать/лучший/мой первый/большой/новый",
-            "на русском/часть {n}/для начинающих/своими руками",
-        ),
+        "ru",
+        14,
+        "как сделать/лучший/мой первый/большой/новый",
+        "на русском/часть {n}/для начинающих/своими руками",
         games="игра приставка игрок уровень битва компьютер шахматы загадка",
         music="концерт гитара танец песня пианино оркестр певец свадьба",
         vehicles="машина мотоцикл грузовик поезд самолёт лодка гонка водитель",
@@ -252,7 +252,11 @@ LANGUAGES = (
         animals="собака кошка птица лошадь лес пляж гора кит",
     ),
     _language(
-        *("ja", 10, "【実況】/はじめての/今日の/楽しい/簡単な", "その{n}/やってみた/！/を紹介します", ""),
+        "ja",
+        10,
+        "【実況】/はじめての/今日の/楽しい/簡単な",
+        "その{n}/やってみた/！/を紹介します",
+        "",
         games="ゲーム 対戦 攻略 将棋 人形 手品 漫画 パズル",
         music="音楽 演奏 歌 ピアノ 踊り 結婚式 太鼓 合唱",
         vehicles="自動車 電車 飛行機 船 自転車 運転 新幹線 バス",
@@ -284,9 +288,7 @@ class Label:
 def _labels() -> tuple[Label, ...]:
     blocks = {topic: [line.strip() for line in text.strip().splitlines()] for topic, text in _TOPICS.items()}
     longest = max(len(lines) for lines in blocks.values())
-    turns = [
-        (topic, lines[row]) for row in range(longest) for topic, lines in blocks.items() if row < len(lines)
-    ]
+    turns = [(topic, lines[row]) for row in range(longest) for topic, lines in blocks.items() if row < len(lines)]
     named = [(topic, *line.split(": ")) for topic, line in turns]
     ids = {name: id for id, (_, name, _) in enumerate(named)}
     order: dict[int, tuple[tuple[str, str], int]] = {}

@@ -63,9 +63,7 @@ class LevelWriter:
 
     def _payloads(self, split: str, videos: Iterator[Made], lines: TextIO) -> Iterator[bytes]:
         for made in videos:
-            video = (
-                made.video if self._level == "video" else self._collection.with_frames(made, self._longest)
-            )
+            video = made.video if self._level == "video" else self._collection.with_frames(made, self._longest)
             if split == COUNTED:
                 for label in video.labels.tolist():
                     self._label_counts[label] += 1
