@@ -123,6 +123,10 @@ class Run:
     def tags(self, tags: dict[str, Any]) -> None:
         self.client.log_batch(self.id, tags=[RunTag(name, str(value)) for name, value in tags.items()])
 
+    def describe(self, text: str) -> None:
+        """Writes the run's description, Markdown at the top of its page."""
+        self.tags({"mlflow.note.content": text})
+
     def json(self, name: str, value: Any) -> None:
         """Logs a JSON artifact."""
         self.client.log_dict(self.id, value, name)
@@ -229,7 +233,7 @@ class Command:
         """Makes the run that `mlflow run` created an entry that shows and links the finished one."""
         run = Run(self.adopted)
         run.tags({"mmvid.same_as": found.id, "mlflow.runName": f"{found.run.info.run_name} (found)"})
-        run.tags({"mlflow.note.content": f"Nothing was computed: run {found.id} has the same key."})
+        run.describe(f"Nothing was computed: run {found.id} has the same key.")
         run.report(found.metrics)
 
 

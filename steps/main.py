@@ -47,6 +47,9 @@ def main(argv: list[str]) -> None:
         champions.append(promoted(command, BEST, finished[best], store))
         report = f"# {store.title}\n\n{table(finished)}\n" + "\n".join(champions) + "\n"
         run.text("table.md", report)
+        run.describe(report)
+        for name, trained in finished.items():
+            run.report({f"{name}/{metric}": trained.metrics[f"validate/{metric}"] for metric in METRICS})
     print(f"\n{report}\n{model_training_view()}")
 
 

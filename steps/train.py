@@ -66,6 +66,7 @@ def log_outcome(run: Run, outcome: experiment.Outcome, store: Store) -> None:
         packaging.save(outcome.package, package)
         uri = serving.log_model(outcome.package, package, packaging.pinned_requirements())
     run.tags({"mmvid.model": uri, "mmvid.data.store": store.folder})
+    run.describe(f"{title}. {outcome.summary()}")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ def precision_by_frequency(precision: np.ndarray, counts: np.ndarray, title: str
         label="mean of a tenth of the classes",
     )
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:.0f}")
+    axes.xaxis.set_minor_formatter("")
     axes.set_ylim(-0.02, 1.02)
     axes.set_xlabel("videos of the class in train")
     axes.set_ylabel("average precision on validate")
