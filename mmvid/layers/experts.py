@@ -79,8 +79,8 @@ class _LogOdds(torch.autograd.Function):
                 own_gates, own_votes = _rows(block, count + 1), _rows(block, count)
                 g = gates[own_gates].to(dtype) @ inputs.T
                 v = torch.addmm(bias[own_votes, None].to(dtype), experts[own_votes].to(dtype), inputs.T)
-                g = g.view(-1, count + 1, videos).to(odds.dtype)
-                v = v.view(-1, count, videos).to(odds.dtype)
+                g = g.unflatten(0, (-1, count + 1)).to(odds.dtype)  # (c, E + 1, B)
+                v = v.unflatten(0, (-1, count)).to(odds.dtype)  # (c, E, B)
                 slopes = (by_gate[block], by_vote[block]) if differentiable else None
                 odds[block] = _solve(g, v, slopes)
         ctx.save_for_backward(inputs, gates, experts, by_gate, by_vote)

@@ -65,6 +65,9 @@ class Task:
     def name(self) -> str:
         return f"{self.split}-{self.number:05d}"
 
+    def __str__(self) -> str:
+        return self.relative
+
     def key(self) -> str:
         """A digest of everything that decides the result; where files lie does not."""
         told = [

@@ -4,18 +4,14 @@ One source shard is one task. A killed ingest goes on with the shards that it ha
 the same bytes; so does one with another number of processes.
 """
 
-import concurrent.futures
 import contextlib
 import fcntl
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
 import sys
-import threading
 from collections.abc import Iterator
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from tqdm import tqdm
@@ -40,6 +36,7 @@ from mmvid.records.manifest import (
     store_digest,
     write_manifest,
 )
+from mmvid.records.processes import run_in_processes
 from mmvid.records.schema import Schema, load_schema
 from mmvid.records.splits import PAPER_DEV_SHARE, SPLITS, find_shards
 from mmvid.records.store import Store
@@ -66,9 +63,9 @@ def ingest(
 ) -> Store:
     """Makes a store of a folder of TFRecords, or finds it made.
 
-    A process needs some 150 MiB for its libraries, and at most 16 MiB for each split that a shard gives to (three
-    where dev is cut from train), whatever the size of shards and store. The text file adds 16 bytes a line, which
-    all processes share.
+    A process needs some 80 MiB for its libraries, and at most 16 MiB for each split that a shard gives to (three where
+    dev is cut from train), whatever the size of shards and store. The text file adds 16 bytes a line, which all
+    processes share.
 
     Args:
         data: the folder; see `splits.find_shards`.
@@ -116,11 +113,13 @@ def ingest(
                 return Store.open(folder)
         (folder / STATE).mkdir(exist_ok=True)
         (folder / NAME).unlink(missing_ok=True)  # from here on there is no store until the new one is whole
-        remove_leftovers(folder)
-        remove_leftovers(folder / STATE)
+        _remove_leftovers(folder)
         if index is not None:
             index.save(tasks[0].text_index)
-        _run(tasks, workers, progress)
+        try:
+            _run(tasks, workers, progress)
+        finally:
+            _remove_leftovers(folder)
         check_distinct(tasks)
         source = Source(
             folder=str(data.resolve()),
@@ -263,35 +262,12 @@ def _run(tasks: list[Task], workers: int, progress: bool) -> None:
 
 def _converted(waiting: list[Task], workers: int) -> Iterator[Task]:
     """Yields each task when its shard is done."""
-    if workers <= 1:
-        for task in waiting:
-            convert(task)
-            yield task
+    if workers > 1:
+        yield from run_in_processes(convert, waiting, workers)
         return
-    # Forking a process that has threads, as torch and MLflow start them, may lock it up.
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context = multiprocessing.get_context(method)
-    pool = concurrent.futures.ProcessPoolExecutor(workers, context, initializer=_end_with_parent)
-    try:
-        futures = {pool.submit(convert, task): task for task in waiting}
-        for future in concurrent.futures.as_completed(futures):
-            future.result()
-            yield futures[future]
-    except BrokenProcessPool:
-        raise ChildProcessError("a process of the ingest was killed; run it again to go on") from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _end_with_parent() -> None:
-    """Lets a worker end when its parent is killed; it would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    for task in waiting:
+        convert(task)
+        yield task
 
 
 def _manifest(schema: Schema, names: list[str], source: Source, index: TextIndex | None, tasks: list[Task]) -> Manifest:
@@ -327,6 +303,11 @@ def _manifest(schema: Schema, names: list[str], source: Source, index: TextIndex
         text=text,
         source=source,
     )
+
+
+def _remove_leftovers(folder: Path) -> None:
+    remove_leftovers(folder)
+    remove_leftovers(folder / STATE)
 
 
 def _remove_others(folder: Path) -> None:

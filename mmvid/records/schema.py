@@ -144,7 +144,10 @@ def _read(place: str, text: str) -> Schema:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""
-        raise ValueError(f"{place}: {line}not YAML: {getattr(error, 'problem', None) or error}") from None
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise ValueError(f"{place}: {line}not YAML: {problem}") from None
+    except RecursionError:
+        raise ValueError(f"{place}: not a schema: it is nested too deeply") from None
     if not isinstance(content, dict):
         raise ValueError(f"{place}: a schema must be a mapping of fields, got {type(content).__name__}")
     try:
@@ -170,7 +173,15 @@ def _nearest(word: str, words: list[str]) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, but a key given twice is refused: YAML would keep the last in silence."""
+    """The safe loader, but a key given twice is refused, where YAML would keep the last in silence, and a value that
+    its type cannot hold, such as the date 2001-99-99, is a fault of that line."""
+
+    def construct_object(self, node, deep=False):
+        try:
+            return super().construct_object(node, deep)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            kind = node.tag.rpartition(":")[2]
+            raise yaml.constructor.ConstructorError(None, None, f"no valid {kind}", node.start_mark) from None
 
     def construct_mapping(self, node, deep=False):
         seen = set()

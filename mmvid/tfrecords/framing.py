@@ -167,8 +167,13 @@ def _opened(path: str | os.PathLike) -> Iterator[tuple[BinaryIO, int]]:
     with open(path, "rb", buffering=_BUFFER) as file:
         status = os.fstat(file.fileno())
         size = status.st_size if stat.S_ISREG(status.st_mode) else 1 << 63
-        if file.peek(2)[:2] != b"\x1f\x8b":
+        if not _is_gzip(file.peek(12)[:12]):
             yield file, size
             return
         with gzip.GzipFile(fileobj=file) as plain:
             yield plain, size * _DEFLATE_RATIO
+
+
+def _is_gzip(head: bytes) -> bool:
+    """Whether a file that begins so is gzip. A plain one may have the same first bytes, as its record's length."""
+    return head.startswith(b"\x1f\x8b") and _header_fault(head, 1 << 64) is not None

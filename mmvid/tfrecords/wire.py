@@ -70,12 +70,15 @@ def fields(data: bytes, place: int, end: int) -> Iterator[tuple[int, int, int]]:
 
 
 def skip(data: bytes, tag: int, place: int, end: int) -> int:
-    """The place after a field's content, whatever the field is."""
+    """The place after a field's content, whatever the field is.
+
+    Inside a group, field number 0 is passed over, as protobuf does; elsewhere it is refused, as protobuf does too.
+    """
     begin = place
     groups: list[int] = []
     while True:
         number, kind = tag >> 3, tag & 7
-        if not 0 < number < 1 << 29:
+        if number >= 1 << 29 or (number == 0 and not groups):
             raise MalformedExample(begin, f"field number {number} is not between 1 and {(1 << 29) - 1}")
         if kind == 0:
             place = varint(data, place)[1]

@@ -74,9 +74,7 @@ def test_scores_that_are_learnt_and_not_contiguous():
 def test_best_cuts_and_refuses_more_than_there_is():
     ranked = rank(*random_videos(8, 30), 10)
     assert torch.equal(ranked.best(4).classes, ranked.classes[:, :4])
-    with pytest.raises(
-        ValueError, match="^k = 20 needs the 20 best classes of each video, the ranking keeps 10$"
-    ):
+    with pytest.raises(ValueError, match="^k = 20 needs the 20 best classes of each video, the ranking keeps 10$"):
         ranking.gap_of(ranked, 20)
     few = rank(*random_videos(8, 5), 20)
     assert few.best(20).scores.shape == (8, 5)
@@ -121,20 +119,14 @@ def test_match_refuses(change, message):
     } | change
     types = {"classes": torch.int32, "scores": torch.float32, "labels": torch.int64, "offsets": torch.int64}
     with pytest.raises(ValueError, match=f"^{message}$"):
-        match(
-            **{name: torch.tensor(value, dtype=types[name]) for name, value in given.items()}, num_classes=4
-        )
+        match(**{name: torch.tensor(value, dtype=types[name]) for name, value in given.items()}, num_classes=4)
 
 
 def test_ranked_refuses_shapes_that_disagree():
     ranked = rank(*random_videos(8, 30), 10)
-    with pytest.raises(
-        ValueError, match=r"^hits of 8 x 10 ranked scores must have shape \(8, 10\), got \(8, 9\)$"
-    ):
+    with pytest.raises(ValueError, match=r"^hits of 8 x 10 ranked scores must have shape \(8, 10\), got \(8, 9\)$"):
         dataclasses.replace(ranked, hits=ranked.hits[:, :9])
-    with pytest.raises(
-        ValueError, match=r"^positives must have shape \(C,\) with C at least K = 10, got \(3,\)$"
-    ):
+    with pytest.raises(ValueError, match=r"^positives must have shape \(C,\) with C at least K = 10, got \(3,\)$"):
         dataclasses.replace(ranked, positives=ranked.positives[:3])
     with pytest.raises(ValueError, match=r"^ranked scores must have shape \(N, K\) with N and K at least 1"):
         Ranked(*(torch.zeros(0, 3),) * 3, torch.zeros(0), torch.zeros(3))

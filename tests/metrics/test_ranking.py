@@ -148,9 +148,7 @@ def check_against_loops(scores, labels, k):
             **close,
         )
     everything = reference.class_average_precision(s, y, len(s[0]))
-    np.testing.assert_allclose(
-        ranking.class_average_precision(scores, labels, over="all"), everything, **close
-    )
+    np.testing.assert_allclose(ranking.class_average_precision(scores, labels, over="all"), everything, **close)
     np.testing.assert_allclose(ranking.hit_at_1(scores, labels), reference.hit_at_1(s, y), **close)
     np.testing.assert_allclose(ranking.perr(scores, labels), reference.perr(s, y), **close)
 
@@ -210,9 +208,7 @@ def test_perr_of_few_ranks_is_a_lower_bound_and_says_so():
 def test_perr_of_videos_with_very_many_labels():
     scores, labels = random_videos(12, 90)
     labels[::3] = torch.rand(4, 90, generator=torch.Generator().manual_seed(1)) < 0.7
-    assert ranking.perr(scores, labels) == pytest.approx(
-        reference.perr(scores.tolist(), labels.numpy()), abs=1e-12
-    )
+    assert ranking.perr(scores, labels) == pytest.approx(reference.perr(scores.tolist(), labels.numpy()), abs=1e-12)
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -63,9 +63,7 @@ def test_another_seed_makes_other_data(small, tmp_path):
     ours = {video.id: video for video in read(small / "video")["train"]}
     theirs = read(tmp_path / "demo" / "video")["train"]
     assert not any(video.id in ours for video in theirs)
-    assert not np.array_equal(
-        theirs[0].features["visual"], read(small / "video")["train"][0].features["visual"]
-    )
+    assert not np.array_equal(theirs[0].features["visual"], read(small / "video")["train"][0].features["visual"])
 
 
 def test_draws_are_the_bits_of_philox():
@@ -76,9 +74,7 @@ def test_draws_are_the_bits_of_philox():
         for half in (word & 0xFFFFFFFF, word >> 32):
             expected.append(sum(half.to_bytes(4, "little")) - 510)
     assert Draws(7, "purpose", 2).bells(5).tolist() == expected[:5]
-    assert Draws(7, "purpose", 2).integers(10, 3).tolist() == [
-        (word >> 32) * 10 >> 32 for word in raw.tolist()
-    ]
+    assert Draws(7, "purpose", 2).integers(10, 3).tolist() == [(word >> 32) * 10 >> 32 for word in raw.tolist()]
 
 
 def test_draws_cover_their_range_evenly():
@@ -174,9 +170,7 @@ def test_label_law_is_that_of_the_real_counts(shared):
 def test_labels_follow_the_law():
     sets = LabelDraws().draw(Draws(1, "test"), 100_000)
     number = (sets >= 0).sum(axis=1)
-    assert np.bincount(number, minlength=6)[1:] / len(sets) == pytest.approx(
-        [0.08, 0.18, 0.24, 0.26, 0.24], abs=0.01
-    )
+    assert np.bincount(number, minlength=6)[1:] / len(sets) == pytest.approx([0.08, 0.18, 0.24, 0.26, 0.24], abs=0.01)
     counts = np.bincount(sets[sets >= 0], minlength=100)
     expected = shares() / shares().sum() * counts.sum()
     assert np.abs(counts - expected).max() < 5 * np.sqrt(expected.max())
@@ -244,9 +238,7 @@ def test_a_tenth_of_the_words_are_words_of_labels(made):
 
     titles, keywords, lengths = [], [], []
     for one in made:
-        names = {
-            word for id in one.video.labels for word in LABELS[id].name.lower().replace("-", " ").split()
-        }
+        names = {word for id in one.video.labels for word in LABELS[id].name.lower().replace("-", " ").split()}
         if one.text.title:
             titles.append(overlap(one.text.title, names))
         if one.text.keywords:
@@ -301,9 +293,7 @@ def test_another_config_replaces_the_data_and_no_more(tmp_path):
 def test_what_is_no_demo_data_is_left_alone(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("precious")
-    with pytest.raises(
-        ValueError, match="^.*mine must be absent, empty or demo data, it holds something else$"
-    ):
+    with pytest.raises(ValueError, match="^.*mine must be absent, empty or demo data, it holds something else$"):
         make_demo(tmp_path / "mine", SMALL)
     assert (tmp_path / "mine" / "notes.txt").read_text() == "precious"
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -94,7 +95,7 @@ def test_a_finished_shard_whose_source_changed_is_done_again(maker, tmp_path, mo
 
 def kill_a_child() -> None:
     while not (children := multiprocessing.active_children()):
-        time.sleep(0.01)
+        time.sleep(0.001)
     children[0].kill()
 
 
@@ -102,7 +103,38 @@ def test_a_killed_worker_process_is_told(maker, tmp_path):
     maker.whole()
     killer = threading.Thread(target=kill_a_child)
     killer.start()
-    with pytest.raises(ChildProcessError, match="^a process of the ingest was killed; run it again to go on$"):
+    sentence = "^the process of train/train0[01].tfrecord was killed; start again to "
+    with pytest.raises(ChildProcessError, match=sentence):
         ingest(maker.folder, maker.schema, tmp_path / "store", workers=2)
     killer.join()
+    assert not multiprocessing.active_children() and not list((tmp_path / "store").rglob("*.part"))
     assert ingest(maker.folder, maker.schema, tmp_path / "store", workers=2).count("validate") == 40
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked for in Linux's /proc")
+def test_no_process_outlives_a_killed_ingest(maker, tmp_path):
+    maker.whole(frames=True, shards=6, size=400)
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    process = start(program, maker, tmp_path / "store", 2)
+    everyone = {process.pid}
+    while len(everyone) < 4:  # itself, a server of forks, its tracker of resources, and a worker
+        everyone |= descendants(everyone)
+    process.kill()
+    process.communicate()
+    end = time.monotonic() + 20
+    while alive := [pid for pid in everyone - {process.pid} if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < end, f"{alive} are still there"
+        time.sleep(0.05)
+
+
+def descendants(parents: set[int]) -> set[int]:
+    found = set()
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            pid, rest = status.read_text().split(" (", 1)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(rest.rsplit(")", 1)[1].split()[1]) in parents:
+            found.add(int(pid))
+    return found

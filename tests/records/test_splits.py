@@ -43,7 +43,7 @@ def test_the_splits_are_pinned():
     """A changed hash would leak: models tuned on yesterday's dev would be judged on today's gate."""
     told = ",".join(split(id) for id in IDS).encode()
     assert hashlib.sha256(told).hexdigest()[:16] == "562ec9d00900206f"
-    assert [split(id) for id in ("", "é", "-0SdAVK79lg")] == ['train', 'train', 'train']
+    assert [split(id) for id in ("", "é", "-0SdAVK79lg")] == ["train", "train", "train"]
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -81,7 +81,10 @@ def test_shards_by_name(tmp_path):
         ([], "^data must have training shards as .*train/ or .*; found no shards$"),
         (["validate/a.tfrecord"], "; found shards of validate only$"),
         (["train/a.tfrecord", "train1.tfrecord"], " has train twice: folder train and file train1.tfrecord$"),
-        (["train/a.tfrecord", "val/a.tfrecord", "valid/a.tfrecord"], " has validate twice: folder val and folder valid$"),
+        (
+            ["train/a.tfrecord", "val/a.tfrecord", "valid/a.tfrecord"],
+            " has validate twice: folder val and folder valid$",
+        ),
         (["train/a.tfrecord", "part7.tfrecord"], "part7.tfrecord: the name of a shard must begin with its split "),
     ],
 )

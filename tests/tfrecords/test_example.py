@@ -8,12 +8,12 @@ import pytest
 from hypothesis import example as for_instance
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from protobuf_peer import THEIRS, bits, check_any, check_same, ours_of, theirs_of
 
 from mmvid.tfrecords.encode import encode_example, encode_feature, encode_sequence_example
 from mmvid.tfrecords.example import ANY, BYTES, Parser, parse
 from mmvid.tfrecords.values import read_bytes, read_floats, read_ints, read_rows
 from mmvid.tfrecords.wire import MalformedExample
-from protobuf_peer import THEIRS, bits, check_any, check_same, ours_of, theirs_of
 
 NUMBERS = st.integers(-(2**63), 2**63 - 1)
 FLOATS = st.floats(width=32)
@@ -58,6 +58,7 @@ def test_mutated_bytes_mean_what_protobuf_says_or_are_malformed(parts, data):
 @settings(max_examples=500)
 @given(st.binary(max_size=60))
 @for_instance(b"\x0b\x0a\x00\x0c")  # an unknown group
+@for_instance(b"\x63\x00\x00\x64")  # a group with a field of number 0, which is none outside
 @for_instance(b"\x0a\x02\x0a\x00")  # a map entry of neither key nor value
 @for_instance(b"\x8a\x00\x00")  # a tag of two bytes where one would do
 @for_instance(b"\x0a\x06\x0a\x04\x0a\x00\x20\x00")  # a map entry with an unknown field

@@ -65,6 +65,14 @@ def test_gzip_is_told_by_its_content_and_offsets_count_plain_bytes(file):
     assert read_all(file) == plain
 
 
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_record_whose_length_looks_like_gzip_is_not_taken_for_it(file, pack):
+    length = int.from_bytes(b"\x1f\x8b\x08", "little")
+    write_records(file, [bytes(length), b"last"])
+    file.write_bytes(pack(file.read_bytes()))
+    assert [(offset, len(payload)) for offset, payload in read_all(file)] == [(0, length), (length + 16, 4)]
+
+
 def test_original_shards_read(shared):
     sizes = {
         name: len(read_all(shared / "golden/youtube8m" / name))
