@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from mmvid.durable import replacing
 from mmvid.metrics.ranked import Ranked, match
 
 KEPT = 100  # classes of a video
@@ -69,7 +70,7 @@ class Predictions:
 
 
 def write(predictions: Predictions, path: Path) -> None:
-    """Writes predictions under a temporary name and renames the file when it is whole."""
+    """Writes predictions, all of them or none."""
     count, kept = predictions.classes.shape
     if predictions.labels is None:
         labels = pa.nulls(count, pa.large_list(pa.int32()))
@@ -83,10 +84,8 @@ def write(predictions: Predictions, path: Path) -> None:
     }
     facts = {"mmvid.key": predictions.key, "mmvid.num_classes": str(predictions.num_classes)}
     table = pa.table(columns).replace_schema_metadata(facts)
-    unfinished = path.with_name(path.name + ".tmp")
-    with pa.ipc.new_file(str(unfinished), table.schema) as file:
+    with replacing(path) as unfinished, pa.ipc.new_file(str(unfinished), table.schema) as file:
         file.write_table(table)
-    unfinished.replace(path)
 
 
 def read(path: Path) -> Predictions:

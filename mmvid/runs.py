@@ -13,6 +13,7 @@ import hashlib
 import json
 import logging
 import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -28,11 +29,13 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # 7 would block f
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # for files of a second
 
 import mlflow
+import psutil
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.entities import Run as MlflowRun
 
 from mmvid.config import Options, option
 from mmvid.console import Stopped, stoppable
+from mmvid.durable import exclusively
 from mmvid.sources import sources_digest
 
 # MLflow tells of every start of its monitor; what we want to say goes to standard error ourselves.
@@ -196,14 +199,17 @@ class Command:
             own: the task is the command's own, not one that it needs on the way.
             usable: whether a found run's results are still there, such as a store on this disk.
         """
-        found = None if force else find(task.key)
-        if found is not None and usable(found):
-            sys.stderr.write(f"{task.entry}: run {found.id} has the same key; nothing to compute\n")
-            if own and self.adopted is not None:
-                self._point(found)
-            return found
-        with self.start(task, own=own) as run:
-            compute(run)
+        waiting = f"{task.entry}: another process computes the same; waiting for it"
+        with exclusively(home() / "locks" / task.key, waiting):
+            found = None if force else find(task.key)
+            if found is not None and usable(found):
+                sys.stderr.write(f"{task.entry}: run {found.id} has the same key; nothing to compute\n")
+                if own and self.adopted is not None:
+                    self._point(found)
+                return found
+            self._end_abandoned(task.key)
+            with self.start(task, own=own) as run:
+                compute(run)
         return Finished(self.client.get_run(run.id))
 
     @contextlib.contextmanager
@@ -228,6 +234,13 @@ class Command:
             mlflow.end_run(_status(type(error)))
             raise
         mlflow.end_run("FINISHED")
+
+    def _end_abandoned(self, key: str) -> None:
+        """Ends the runs of a key whose process was killed on this machine: nobody else will."""
+        for left in search(f"tags.`mmvid.key` = '{key}' and attributes.status = 'RUNNING'"):
+            if _is_gone(left.tags.get("mmvid.process", "")):
+                sys.stderr.write(f"run {left.id} had the same key and its process is gone; it ends as KILLED\n")
+                self.client.set_terminated(left.id, "KILLED")
 
     def _point(self, found: Finished) -> None:
         """Makes the run that `mlflow run` created an entry that shows and links the finished one."""
@@ -266,10 +279,27 @@ def load_run(run_id: str) -> Finished:
 
 
 def _tags(task: Task) -> dict[str, str]:
-    tags = {"mmvid.key": task.key, "mmvid.entry": task.entry}
+    tags = {"mmvid.key": task.key, "mmvid.entry": task.entry, "mmvid.process": _this_process()}
     if task.name:
         tags["mlflow.runName"] = task.name
     return tags | {f"mmvid.input.{name}": digest for name, digest in task.inputs.items()} | _git_tags()
+
+
+def _this_process() -> str:
+    """Machine, number and start of this process: numbers alone are used again."""
+    return f"{platform.node()}:{os.getpid()}:{psutil.Process().create_time():.0f}"
+
+
+def _is_gone(process: str) -> bool:
+    """Whether a process, as `_this_process` tells it, ran on this machine and runs no more."""
+    machine, _, rest = process.partition(":")
+    number, _, started = rest.partition(":")
+    if machine != platform.node():
+        return False
+    try:
+        return f"{psutil.Process(int(number)).create_time():.0f}" != started
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _git_tags() -> dict[str, str]:

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from mmvid.config import Options, option
-from mmvid.records.durable import replacing
+from mmvid.durable import replacing
 from mmvid.records.manifest import LISTED, Counts, FileEntry, OnError, Skipped, SkippedRecord
 from mmvid.records.payloads import decode_video
 from mmvid.records.schema import Problem, Schema

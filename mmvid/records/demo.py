@@ -12,18 +12,15 @@ Equal configs make equal bytes on every machine: `mmvid.records.made.draws` says
 labels, features and texts are like and which real figures they were fitted to.
 """
 
-import contextlib
-import fcntl
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import model_validator
 
 from mmvid.config import Options, option
-from mmvid.records.durable import replacing
+from mmvid.durable import exclusively, replacing
 from mmvid.records.made.collection import MOST_VIDEOS, Collection
 from mmvid.records.made.words import LABELS
 from mmvid.records.made.writing import LevelWriter
@@ -85,7 +82,7 @@ def make_demo(folder: Path, config: DemoConfig) -> dict[str, Any]:
     Raises:
         ValueError: if `folder` holds something else than demo data, which stays as it is.
     """
-    with _locked(folder):
+    with exclusively(_hidden(folder, "lock"), f"another process makes {folder}; waiting for it"):
         if is_made(folder, config):
             return _read_note(folder)["summary"]
         if folder.exists() and _read_note(folder) is None and (folder.is_file() or any(folder.iterdir())):
@@ -170,12 +167,3 @@ def _read_note(folder: Path) -> dict[str, Any] | None:
 
 def _hidden(folder: Path, kind: str) -> Path:
     return folder.with_name(f".{folder.name}.{kind}")
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Only one process at a time makes this folder; the kernel gives the lock up when its holder ends."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(_hidden(folder, "lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -5,7 +5,6 @@ the same bytes; so does one with another number of processes.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -16,9 +15,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from mmvid.durable import exclusively, remove_leftovers
 from mmvid.records.conversion import STATE, Task, convert, find_done, frames_type
 from mmvid.records.distinct import check_distinct
-from mmvid.records.durable import remove_leftovers
 from mmvid.records.manifest import (
     FORMAT,
     NAME,
@@ -196,8 +195,7 @@ def _exclusively(folder: Path) -> Iterator[None]:
     others = [path.name for path in folder.iterdir() if path.name not in known]
     if others and not any((folder / name).exists() for name in (NAME, STATE)):
         raise ValueError(f"folder must be empty or a store, {folder} holds {min(others)!r} and no {NAME}")
-    with open(folder / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel gives it up when the process ends, however it ends
+    with exclusively(folder / ".lock", f"another process ingests into {folder}; waiting for it"):
         yield
 
 

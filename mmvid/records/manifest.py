@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from mmvid.config import Options, explain, option
-from mmvid.records.durable import replacing
+from mmvid.durable import replacing
 from mmvid.records.schema import Schema
 from mmvid.records.splits import SPLITS
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from mmvid.records.durable import replacing
+from mmvid.durable import replacing
 from mmvid.records.manifest import Counts, FileEntry
 from mmvid.records.schema import Schema, Video
 from mmvid.records.text import Text

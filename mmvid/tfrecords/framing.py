@@ -11,7 +11,6 @@ Source: TensorFlow, `tensorflow/core/lib/io/record_writer.h`, for the format.
 import contextlib
 import gzip
 import os
-import secrets
 import stat
 import struct
 import zlib
@@ -20,6 +19,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 import google_crc32c
+
+from mmvid.durable import replacing
 
 # Many video-level records a system call, yet smaller than a frame-level record, which then skips the buffer.
 _BUFFER = 64 * 1024
@@ -105,28 +106,19 @@ def read_records(
 
 
 def write_records(path: str | os.PathLike, payloads: Iterable[bytes]) -> int:
-    """Writes a plain TFRecord file, all of it or none: under a temporary name beside `path`, synced, then
-    renamed.
+    """Writes a plain TFRecord file, all of it or none.
 
     Returns:
         The number of records written.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     count = 0
-    try:
-        with open(temporary, "xb", buffering=1 << 20) as file:
-            for payload in payloads:
-                length = len(payload).to_bytes(8, "little")
-                file.write(length + _CHECKSUM.pack(masked_crc32c(length)))
-                file.write(payload)
-                file.write(_CHECKSUM.pack(masked_crc32c(payload)))
-                count += 1
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(Path(path)) as temporary, open(temporary, "xb", buffering=1 << 20) as file:
+        for payload in payloads:
+            length = len(payload).to_bytes(8, "little")
+            file.write(length + _CHECKSUM.pack(masked_crc32c(length)))
+            file.write(payload)
+            file.write(_CHECKSUM.pack(masked_crc32c(payload)))
+            count += 1
     return count
 
 

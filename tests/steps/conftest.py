@@ -24,6 +24,10 @@ class Job:
         condition = f"tags.`mmvid.entry` = '{entry}' and attributes.status = 'FINISHED'"
         return mlflow.MlflowClient().search_runs(["0"], condition)
 
+    def running(self) -> list:
+        """The runs that have not ended."""
+        return mlflow.MlflowClient().search_runs(["0"], "attributes.status = 'RUNNING'")
+
 
 @pytest.fixture(scope="session")
 def job(tmp_path_factory) -> Job:

@@ -91,6 +91,8 @@ def test_a_training_killed_with_9_goes_on_by_the_same_command(job, environment):
     resumed = subprocess.run(words, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert resumed.returncode == 0, resumed.stderr
     assert "epoch 3/12" not in resumed.stderr and "epoch 12/12" in resumed.stderr
+    assert "its process is gone; it ends as KILLED" in resumed.stderr
+    assert not job.running()
     run = newest(job)
     undisturbed = subprocess.run(
         [*words, "--force", "True"], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, TextIO
 
-from mmvid.records.durable import replacing
+from mmvid.durable import replacing
 from mmvid.records.made.collection import Collection, Made
 from mmvid.records.made.words import LABELS
 from mmvid.records.schema import Schema, encode_video

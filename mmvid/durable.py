@@ -1,8 +1,10 @@
-"""Files that are there whole or not at all, whenever the process or the machine stops."""
+"""Files that are there whole or not at all, whenever a process stops, and work that one process does at a time."""
 
 import contextlib
+import fcntl
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +32,27 @@ def remove_leftovers(folder: Path) -> None:
     """Removes what killed processes left of `replacing` in a folder."""
     for leftover in folder.glob(f".*{_SUFFIX}"):
         leftover.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def exclusively(lock: Path, waiting: str = "") -> Iterator[None]:
+    """Holds a lock file while the block runs; other processes that want it wait.
+
+    The kernel gives the lock up when its holder ends, however it ends.
+
+    Args:
+        lock: the file, made with its folder where it is not there; it stays.
+        waiting: one sentence for standard error, said where there is another holder.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with open(lock, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting:
+                sys.stderr.write(f"{waiting}\n")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _sync(path: Path) -> None:
