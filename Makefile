@@ -1,10 +1,13 @@
-# make demo · make test · make bench · make ui: each sets up .venv first if it is not there.
+# make demo · make test · make bench · make fuzz · make ui: each sets up .venv first if it is not there.
 PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: demo test quick bench ui lint clean
+FUZZ_SECONDS ?= 60
+FUZZ := $(addprefix fuzz-,framing example video schema)
+
+.PHONY: demo test quick bench fuzz $(FUZZ) ui lint clean
 
 demo: .venv/.run
 	mlflow run . -e main --env-manager local
@@ -22,6 +25,14 @@ lint: .venv/.test
 bench: .venv/.test
 	$(BIN)/python -m benchmarks.metrics
 	$(BIN)/python -m benchmarks.read
+	$(BIN)/python -m benchmarks.epoch
+	$(BIN)/python -m benchmarks.train
+
+# Each target for FUZZ_SECONDS, from the corpus that earlier runs left in .fuzz; an input that breaks it is kept there.
+fuzz: $(FUZZ)
+
+$(FUZZ): fuzz-%: .venv/.fuzz
+	PYTHONPATH=tests $(BIN)/python -m fuzz.$* .fuzz/$* -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1
 
 # The UI opens in its GenAI view unless the address asks for the other one.
 ui: .venv/.run
@@ -40,4 +51,8 @@ clean:
 
 .venv/.test: requirements-test.txt .venv/.run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
+	@touch $@
+
+.venv/.fuzz: .venv/.test pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'
 	@touch $@

@@ -86,9 +86,7 @@ def sklearn_top(scores, labels):
     for c in np.flatnonzero(positives):
         listed = classes == c
         found = hits[listed]
-        values.append(
-            average_precision_score(found, top[listed]) * found.sum() / positives[c] if found.any() else 0
-        )
+        values.append(average_precision_score(found, top[listed]) * found.sum() / positives[c] if found.any() else 0)
     return {"gap": float(gap), "map": float(np.mean(values))}
 
 
@@ -97,11 +95,7 @@ def sklearn_300(scores, labels):
     from sklearn.metrics import average_precision_score
 
     kept = labels[:, :300].numpy()
-    return {
-        "map over all, 300 classes": float(
-            average_precision_score(kept, scores[:, :300].numpy(), average="macro")
-        )
-    }
+    return {"map over all, 300 classes": float(average_precision_score(kept, scores[:, :300].numpy(), average="macro"))}
 
 
 def all_scores_300(scores, labels):
@@ -173,9 +167,7 @@ def run_row(name: str) -> dict[str, float]:
 
 
 def main(argv: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--row", choices=ROWS, help="run this row only, in this process")
     row = parser.parse_args(argv).row
     if row:

@@ -49,12 +49,13 @@ def refused(data: bytes) -> None:
 
 
 def values(record: Record) -> dict:
-    """All that can be read of a record, by every function; a refusal is a value too."""
+    """All that can be read of a record; a refusal is a value too."""
+    readers = ((record.context, (read_bytes, read_floats, read_ints)), (record.lists, (read_rows,)))
     return {
         (key, read.__name__): attempt(read, record.data, place)
-        for places in (record.context, record.lists)
+        for places, functions in readers
         for key, place in places.items()
-        for read in (read_bytes, read_floats, read_ints, read_rows)
+        for read in functions
     }
 
 

@@ -19,7 +19,8 @@ with atheris.instrument_imports(include=["mmvid.tfrecords"]):
     from mmvid.tfrecords import framing
 
 MEMORY = 1 << 26  # bytes that reading a file of a few KiB may take: the read-ahead, the spare block, and no more
-FOLDER = tempfile.TemporaryDirectory()
+MEMORY_FOLDER = "/dev/shm"  # writing is synced, which takes a disk a millisecond
+FOLDER = tempfile.TemporaryDirectory(dir=MEMORY_FOLDER if Path(MEMORY_FOLDER).is_dir() else None)
 FILE = Path(FOLDER.name) / "fuzzed.tfrecord"
 SEEDS = [bytes([mode, *range(1, 40)]) for mode in range(4)]
 

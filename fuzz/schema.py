@@ -11,9 +11,10 @@ from importlib import resources
 from pathlib import Path
 
 import atheris
-import yaml
 
 with atheris.instrument_imports(include=["yaml", "mmvid.config", "mmvid.records.schema"]):
+    import yaml
+
     from mmvid.records.schema import load_schema
 
 FOLDER = tempfile.TemporaryDirectory()

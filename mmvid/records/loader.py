@@ -142,9 +142,10 @@ class _Rows:
 
     def _dense_labels(self, chunk: np.ndarray, row: np.ndarray) -> Tensor:
         values, lengths = self.labels.gather(chunk, row)
-        dense = np.zeros((len(row), self.classes), bool)
-        dense[np.repeat(np.arange(len(row)), lengths), values] = True
-        return torch.from_numpy(dense)
+        # torch keeps the memory of the last batch's; numpy would fault in new pages for each.
+        dense = torch.zeros((len(row), self.classes), dtype=torch.bool)
+        dense.numpy()[np.repeat(np.arange(len(row)), lengths), values] = True
+        return dense
 
     def _add_frames(self, batch: Batch, chunk: list[int], row: list[int]) -> None:
         """Frames, dequantised, then padded with zeros to the longest video of the batch.

@@ -63,13 +63,15 @@ class Key:
         records: records that have it. empty: those of them in which it has no values.
         lengths: values of a record; of a feature list its steps, T.
         sizes: of a feature list, values (or bytes) of a step, D.
-        strings: statistics of byte strings. other_size: the first record whose size differs from the first one's.
+        example: the first record's first values. strings: statistics of byte strings.
+        other_size: the first record whose size differs from that of the records before.
     """
 
     def __init__(self, name: str, steps: bool):
         self.name, self.steps = name, steps
         self.kind: Kind | None = None
         self.records = self.empty = 0
+        self.example: list[float] | list[int] | list[bytes] = []
         self.lengths, self.sizes = Lengths(), Lengths()
         self.strings = Strings()
         self.other_size: Where | None = None
@@ -84,7 +86,7 @@ class Key:
             MalformedExample: if it cannot be read. BadRecord: if it is of another kind than before.
         """
         kind, values = read_values(data, place)
-        self._take(kind)
+        self._take(kind, values)
         count = len(values)
         if kind == "floats":
             self._check_size(count, where)
@@ -103,10 +105,8 @@ class Key:
             self._add_each_step(data, place, where)
             return
         kind = None if not len(rows) else "bytes" if rows.dtype == np.uint8 else "floats"
-        self._take(kind)
         if kind is not None:
-            if not self.strings.example and kind == "bytes":
-                self.strings.example = rows[0].tobytes()
+            self._take(kind, rows[0])
             self._check_size(rows.shape[1], where)
             self.sizes.add(rows.shape[1], len(rows))
             self._gathered.add(rows.tobytes(), where)
@@ -119,7 +119,7 @@ class Key:
             values: float32 or uint8 ``(n, D)``.
             lengths: of a key with steps the steps of each record, ``(N,)``, n together; else None, a vector each.
         """
-        self._take("bytes" if values.dtype == np.uint8 else "floats")
+        self._take("bytes" if values.dtype == np.uint8 else "floats", values[0])
         self._check_size(values.shape[1], where)
         self._gathered.add(np.ascontiguousarray(values).reshape(-1), where)
         if lengths is None:
@@ -132,14 +132,14 @@ class Key:
 
     def add_integers(self, values: np.ndarray, lengths: np.ndarray) -> None:
         """Adds the integers of several records at once; `lengths` says how many each has."""
-        self._take("integers")
+        self._take("integers", values)
         self._integers.add(values)
         for length in lengths.tolist():
             self._count(length)
 
     def add_strings(self, values: list[bytes]) -> None:
         """Adds the strings of one record."""
-        self._take("bytes")
+        self._take("bytes", values)
         self.strings.add(values)
         self._count(len(values))
 
@@ -175,12 +175,13 @@ class Key:
             return self._integers.summary()
         return self._gathered.tally.summary() if self.vectors else None
 
-    def _take(self, kind: Kind | None) -> None:
+    def _take(self, kind: Kind | None, values: np.ndarray | list) -> None:
         if kind is None or kind == self.kind:
             return
         if self.kind is not None:
             raise BadRecord("kind", f"{self.name!r} holds {kind}, in records before it held {self.kind}")
         self.kind = kind
+        self.example = values[:3].tolist() if isinstance(values, np.ndarray) else values[:3]
         if kind == "floats" or (kind == "bytes" and self.steps):
             self._gathered = Gathered(Floats() if kind == "floats" else Bytes())
 
@@ -208,7 +209,7 @@ class Key:
                 continue
             count += 1
             kind, values = read_values(data, packed(data, (ANY, begin, end)))
-            self._take(kind)
+            self._take(kind, values)
             if kind == "integers":
                 self.sizes.add(len(values))
                 self._add_integers(values)

@@ -13,6 +13,7 @@ from mmvid.records.vocabulary import read_vocabulary
 
 _MADE = "demo"  # its keys are YouTube-8M's: only its vocabulary tells it apart
 _TEXT = ("title", "keywords")  # modalities that a data set's text has already
+_ID = re.compile(r"(^|_)id$", re.IGNORECASE)
 _MEAN = re.compile(r"^mean_|_mean$")
 
 
@@ -21,13 +22,15 @@ class Fit:
     """How a schema fits.
 
     Attributes:
-        objections: what an ingest would refuse, one sentence each; none if all fits.
+        objections: why the records are not of this schema, one sentence each; none if they are.
+        faults: what is wrong with a few of them, at which an ingest would stop.
         features: modalities that were found.
         vocabulary: the file that names its labels; None if none lies beside the records.
     """
 
     schema: Schema
     objections: tuple[str, ...]
+    faults: tuple[str, ...]
     features: tuple[str, ...]
     vocabulary: Path | None = None
 
@@ -44,7 +47,7 @@ def rank_schemas(survey: Survey, folders: list[Path]) -> list[Fit]:
 
 def fit(survey: Survey, schema: Schema, folders: list[Path]) -> Fit:
     """Holds a schema to what a survey found."""
-    objections, found = [], []
+    objections, faults, found = [], [], []
     id_key = next((key for name in schema.id_keys if (key := survey.key(name))), None)
     if id_key is None:
         objections.append(f"there is no id under {' or '.join(map(repr, schema.id_keys))}")
@@ -52,12 +55,14 @@ def fit(survey: Survey, schema: Schema, folders: list[Path]) -> Fit:
         objections.append(f"the id {id_key.name!r} holds {id_key.kind}, expected byte strings")
     for modality, spec in schema.features.items():
         keys = [key for key in (survey.key(spec.mean), survey.key(spec.frames, steps=True)) if key and key.kind]
-        objections += [sentence for key in keys if (sentence := _misfit(key, spec))]
+        for key in keys:
+            objections += _misfit(key, spec)
+            faults += _faults(key, spec)
         found += [modality] * bool(keys)
     labels = survey.key(schema.labels_key)
     if labels is not None and labels.kind is not None:
         objections += _label_misfit(labels, schema)
-    return Fit(schema, tuple(objections), tuple(found), find_vocabulary(schema, folders))
+    return Fit(schema, tuple(objections), tuple(faults), tuple(found), find_vocabulary(schema, folders))
 
 
 def find_vocabulary(schema: Schema, folders: list[Path]) -> Path | None:
@@ -85,7 +90,7 @@ def id_key(survey: Survey, schema: Schema | None) -> Key | None:
     if schema is not None:
         return next((key for name in schema.id_keys if (key := survey.key(name))), None)
     found = [key for key in survey.keys.values() if key.kind == "bytes" and not key.steps and _may_be_id(key)]
-    return min(found, key=lambda key: (not re.search(r"(^|_)id$", key.name), -key.records), default=None)
+    return min(found, key=lambda key: (not _ID.search(key.name), -key.records), default=None)
 
 
 def labels_key(survey: Survey, schema: Schema | None) -> Key | None:
@@ -150,25 +155,28 @@ def _may_be_id(key: Key) -> bool:
     strings = key.strings
     if strings.hashes is None or strings.binary or key.empty:
         return False
-    return strings.doubled()[0] <= 0.01 * key.records
+    return bool(_ID.search(key.name)) or strings.doubled()[0] <= 0.01 * key.records
 
 
-def _misfit(key: Key, spec: FeatureSpec) -> str:
-    if key.steps:
-        if key.kind == "integers":
-            return f"the steps of {key.name!r} hold integers, expected bytes or floats"
-        sizes = key.sizes
-    else:
-        if key.kind != "floats":
-            return f"{key.name!r} holds {key.kind}, expected floats"
-        sizes = key.lengths
-    wrong = {size: n for size, n in sizes.counts.items() if size not in (0, spec.size)}
-    if wrong:
-        at = f", first in {place(key.other_size)}" if key.other_size and spec.size in sizes.counts else ""
-        return f"{key.name!r} has vectors of {_few(sorted(wrong))} values, expected {spec.size}{at}"
-    if key.not_finite:
-        return f"{key.name!r} holds NaN or infinity, first in {place(key.not_finite)}"
-    return ""
+def _misfit(key: Key, spec: FeatureSpec) -> list[str]:
+    if key.steps and key.kind == "integers":
+        return [f"the steps of {key.name!r} hold integers, expected bytes or floats"]
+    if not key.steps and key.kind != "floats":
+        return [f"{key.name!r} holds {key.kind}, expected floats"]
+    size = _common_size(key)
+    if size is None:
+        low, high = (each := key.sizes if key.steps else key.lengths).low, each.high
+        return [f"{key.name!r} has vectors of {low} to {high} values, expected {spec.size}"]
+    return [] if size == spec.size else [f"{key.name!r} has vectors of {size} values, expected {spec.size}"]
+
+
+def _faults(key: Key, spec: FeatureSpec) -> list[str]:
+    faults = []
+    if key.other_size is not None and _common_size(key) == spec.size:
+        faults.append(f"{key.name!r} has not always {spec.size} values; sizes first differ in {place(key.other_size)}")
+    if key.not_finite is not None:
+        faults.append(f"{key.name!r} holds NaN or infinity, first in {place(key.not_finite)}")
+    return faults
 
 
 def _label_misfit(labels: Key, schema: Schema) -> list[str]:
@@ -179,10 +187,6 @@ def _label_misfit(labels: Key, schema: Schema) -> list[str]:
         got = f"{summary.low:.0f} to {summary.high:.0f}"
         return [f"the labels are {got}, expected 0 to {schema.classes - 1}"]
     return []
-
-
-def _few(sizes: list[int]) -> str:
-    return ", ".join(map(str, sizes[:5])) + (" and more" if len(sizes) > 5 else "")
 
 
 def _rank(survey: Survey, each: Fit) -> tuple:

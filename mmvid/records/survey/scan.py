@@ -79,6 +79,11 @@ class Survey:
     def broken(self) -> int:
         return self.reasons.total()
 
+    @property
+    def intact(self) -> int:
+        """Records that are not broken."""
+        return self.records - self.broken
+
     def key(self, name: str | None, steps: bool = False) -> Key | None:
         return self.keys.get((steps, name)) if name is not None else None
 
@@ -153,8 +158,7 @@ def survey_store(store: Store, *, limit: int = 0, progress: bool = True) -> Surv
     """Reads a store: `limit` rows of each split, or all, whose digests are then checked, too."""
     began, files = time.perf_counter(), store.contents.files
     parts = [
-        Part(split, sum(file.bytes for file in files if file.split == split), whole=not limit)
-        for split in store.splits
+        Part(split, sum(file.bytes for file in files if file.split == split), whole=not limit) for split in store.splits
     ]
     survey = Survey(str(store.folder), "store", parts, limit=limit, schema=store.schema)
     with _bar(sum(store.count(part.name) for part in parts), progress, "rows") as bar:

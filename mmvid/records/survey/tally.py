@@ -191,14 +191,12 @@ class Strings:
 
     Attributes:
         lengths: bytes of each. empty, binary: how many are empty, and how many are not UTF-8.
-        example: the first that is not empty.
         hashes: a 64-bit hash of each that is not empty; None once one is too long for an id, or a record had several.
     """
 
     def __init__(self):
         self.lengths = Lengths()
         self.empty = self.binary = 0
-        self.example = b""
         self.hashes: array.array | None = array.array("q")
 
     def add(self, values: list[bytes]) -> None:
@@ -210,7 +208,6 @@ class Strings:
             if not value:
                 self.empty += 1
                 continue
-            self.example = self.example or value
             self.binary += not (value.isascii() or _is_utf8(value))
             if len(value) > _SHORT:
                 self.hashes = None
