@@ -19,6 +19,7 @@ from mmvid.classifiers import Classifier
 from mmvid.config import Options, explain
 from mmvid.records.batches import Shapes
 from mmvid.records.schema import Schema
+from mmvid.records.store import Store
 
 FORMAT = 1
 
@@ -44,6 +45,16 @@ class Package:
     labels: list[str]
     key: str
     model: Classifier
+
+    def obstacle(self, store: Store) -> str | None:
+        """Why the model cannot be measured on a data set, or None where it can."""
+        if (self.schema.name, self.shapes.classes) != (store.schema.name, store.shapes.classes):
+            trained = f"it was trained on {self.schema.name} with {self.shapes.classes} labels"
+            return f"{trained}, the data set is {store.schema.name} with {store.shapes.classes}"
+        for modality in self.model.modalities:
+            if self.shapes.features.get(modality) != store.shapes.features.get(modality):
+                return f"it reads {modality} of another size than the data set has, or the data set has none"
+        return None
 
 
 def save(package: Package, folder: Path) -> None:

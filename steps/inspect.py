@@ -55,8 +55,8 @@ def inspect(data: str, config: InspectConfig) -> Findings:
     """Reads the records at `data` and makes sense of them."""
     schema = load_schema(config.schema_name) if config.schema_name else None
     if (Path(data) / "manifest.json").exists():
-        if schema is not None:
-            raise ValueError(f"schema must not be given for a store, {data} has its own")
+        if schema is not None or config.vocabulary != "auto":
+            raise ValueError(f"schema and vocabulary must not be given for a store, {data} has its own")
         return interpret(survey_store(Store.open(data), limit=config.limit), [Path(data)])
     paths = find_files(data)
     # A data set's vocabulary lies beside its shards, or beside the folders of its splits.

@@ -13,6 +13,7 @@ from pathlib import Path
 from mmvid import experiment, serving
 from mmvid.config import Options, option, parse
 from mmvid.console import run_command
+from mmvid.packaging import Package
 from mmvid.records.store import Store
 from mmvid.registry import gate, versions
 from mmvid.runs import Command, Finished, Run, Task, load_run
@@ -58,13 +59,12 @@ def promote(run: Run, name: str, candidate: Finished, store: Store, rules: Path)
     """
     stated = gate.read_rules(rules, name)
     version, champion = versions.register(name, candidate), versions.aliased(name, "champion")
-    metrics = measure(run, "candidate", name, version, store)
     if champion == version:
         decision = gate.Decision(True, (f"version {version} is the champion already",))
     else:
-        decision = gate.decide(metrics, measure(run, "champion", name, champion, store), stated)
-        if decision.passed:
-            versions.crown(name, version)
+        decision = compare(run, name, version, champion, store, stated)
+    if decision.passed:
+        versions.crown(name, version)
     versions.note(name, version, decision.passed, decision.reasons)
     reasons = "\n".join(f"- {reason}" for reason in decision.reasons)
     run.text(
@@ -75,11 +75,31 @@ def promote(run: Run, name: str, candidate: Finished, store: Store, rules: Path)
     return decision, version
 
 
-def measure(run: Run, role: str, name: str, version: str | None, store: Store) -> dict[str, float] | None:
-    """The metrics on `gate` of a version's model, loaded from the registry; None where there is no version."""
-    if version is None:
-        return None
-    package = serving.load_logged(f"models:/{name}/{version}")
+def compare(
+    run: Run, name: str, candidate: str, champion: str | None, store: Store, rules: gate.Rules
+) -> gate.Decision:
+    """Measures candidate and champion on `gate` and decides.
+
+    A champion that was trained on other labels cannot be measured there: one of made data gives way, another one stays.
+    """
+    package = serving.load_logged(f"models:/{name}/{candidate}")
+    if (obstacle := package.obstacle(store)) is not None:
+        raise ValueError(f"version {candidate} of {name} cannot be measured on {store.folder}: {obstacle}")
+    metrics = measure(run, "candidate", package, store)
+    if champion is None:
+        return gate.decide(metrics, None, rules)
+    package = serving.load_logged(f"models:/{name}/{champion}")
+    if (obstacle := package.obstacle(store)) is None:
+        return gate.decide(metrics, measure(run, "champion", package, store), rules)
+    if package.schema.name != "demo":
+        reason = f"the champion, version {champion}, stays: it cannot be measured on {store.name}, {obstacle}"
+        return gate.Decision(False, (f"{reason}; promote to a registered model of another name",))
+    decision = gate.decide(metrics, None, rules)
+    return gate.Decision(decision.passed, (f"version {champion} was trained on made data", *decision.reasons))
+
+
+def measure(run: Run, role: str, package: Package, store: Store) -> dict[str, float]:
+    """The metrics of a model on `gate`, logged under `<role>/`."""
     _, metrics = experiment.predict_split(package.model, store, "gate", key=package.key, progress=False)
     run.report({f"{role}/{metric}": value for metric, value in metrics.items()})
     return metrics

@@ -31,12 +31,12 @@ table { border-collapse: collapse; width: 100%; font-size: 14px }
 th { text-align: left; font-weight: 600; color: var(--soft); border-bottom: 2px solid var(--line); padding: 6px 0;
      white-space: nowrap }
 th.num { text-align: right }
-td { border-bottom: 1px solid var(--line); padding: 6px 0; vertical-align: middle }
+td { border-bottom: 1px solid var(--line); padding: 6px 0; vertical-align: middle; white-space: nowrap }
 th, td { padding-right: 18px } th:last-child, td:last-child { padding-right: 0; min-width: 140px }
-td.word { max-width: 260px; overflow-wrap: anywhere }
+td.word { max-width: 260px; overflow-wrap: anywhere; white-space: normal; min-width: 110px }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 0 40px }
 .share { display: block; height: 12px; border-radius: 3px; background: var(--bar); min-width: 1px }
-svg { display: block } rect { fill: var(--bar) } rect:hover { fill: #2c5a88 }
+svg { display: block; overflow: visible } rect { fill: var(--bar) } rect:hover { fill: #2c5a88 }
 text { fill: var(--soft); font-size: 11px }
 """
 

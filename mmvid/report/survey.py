@@ -1,11 +1,12 @@
 """What `inspect` tells about records: as Markdown for a terminal, and as a page."""
 
 import shlex
-import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from mmvid.records.store import MADE
 from mmvid.records.survey.findings import Findings
 from mmvid.records.survey.keys import Key
 from mmvid.records.survey.tally import Bins
@@ -14,6 +15,7 @@ from mmvid.report.table import markdown
 
 _COLUMNS = ["key", "holds", "records", "shape", "min", "mean", "max", "zeros", "NaN", "example"]
 _NUMBERS = ("min", "mean", "max", "zeros", "NaN")
+_READABLE = 200  # bytes of a string that are looked at for an example
 _LISTED_FILES = 10
 _BAR = 24
 
@@ -23,12 +25,12 @@ def terminal(found: Findings, most_labels: int = 10) -> str:
     survey = found.survey
     parts = [f"# {survey.source}\n"]
     parts += [f"- {sentence}" for sentence in _facts(found)]
-    parts.append("\n" + markdown(_COLUMNS, [_cells(key, survey.intact) for key in survey.keys.values()]))
+    parts.append("\n" + _table(_COLUMNS, [_cells(key, survey.intact) for key in survey.keys.values()]))
     for title, bins in (("labels", found.labels_a_video()), ("frames", found.frames_a_video())):
         if bins:
             parts.append(markdown([f"{title} a video", "videos", ""], _bars(bins)))
     if commonest := found.commonest(most_labels):
-        parts.append(markdown(["label", "name", "times"], [(n, _plain(name), times) for n, name, times in commonest]))
+        parts.append(_table(["label", "name", "times"], [(n, _plain(name), times) for n, name, times in commonest]))
     parts.append(_parts_table(found))
     if found.proposed:
         parts.append(f"A schema to begin with, for `-P schema=FILE.yaml`:\n\n```yaml\n{found.proposed}```\n")
@@ -58,15 +60,15 @@ def page(found: Findings, most_labels: int = 25) -> str:
     if found.proposed:
         parts += [html.element("h2", "A schema to begin with"), html.element("pre", found.proposed)]
     rows = [[part.name, part.records, part.broken, part.bytes] for part in survey.parts]
-    parts.append(html.element("h2", _parts_word(found).capitalize()))
-    parts.append(html.table([_parts_word(found)[:-1], "records read", "broken", "bytes"], rows, words=("file",)))
+    parts.append(html.element("h2", f"{_parts_word(found).capitalize()}s"))
+    parts.append(html.table([_parts_word(found), "records read", "broken", "bytes"], rows, words=("file",)))
     return html.page(f"inspect: {survey.source}", parts)
 
 
 def _facts(found: Findings) -> list[str]:
     survey = found.survey
     size = _size(sum(part.bytes for part in survey.parts))
-    read = f"{survey.records:,} records read of {len(survey.parts)} {_parts_word(found)} ({size})"
+    read = f"{survey.records:,} records of {_counted_parts(found)} ({size}) read"
     rate = f"in {survey.seconds:.1f} s: {survey.records / survey.seconds:,.0f} records/s"
     return [f"{read} {rate}", *(sentence for _, sentence in _verdicts(found))]
 
@@ -74,17 +76,23 @@ def _facts(found: Findings) -> list[str]:
 def _verdicts(found: Findings) -> list[tuple[str, str]]:
     """Sentences, each with its mood: `good`, `bad` or none."""
     told, survey = [], found.survey
+    if found.schema is not None and found.schema.name == "demo":
+        told.append(("", f"{MADE}: these videos do not exist"))
     if survey.limit:
-        told.append(("", f"only the first {survey.limit:,} records of each of the {_parts_word(found)} were looked at"))
+        told.append(("", f"only the first {survey.limit:,} records of each {_parts_word(found)} were looked at"))
     if survey.broken:
         reasons = ", ".join(f"{count} {reason}" for reason, count in survey.reasons.most_common())
         told.append(("bad", f"broken: {survey.broken:,} ({reasons}); the first: {survey.first}"))
     else:
         told.append(("good", "broken: none of the records read"))
     told += _schema_verdicts(found)
+    told += [("bad", f"an ingest stops at this, or skips it with on_error=skip: {fault}") for fault in found.faults]
     told.append(_id_verdict(found))
     if found.labels is not None:
         told.append(("", _labels_sentence(found)))
+    if found.has_splits and found.schema is not None and not any(mood == "bad" for mood, _ in told):
+        data = shlex.quote(survey.source)
+        told.append(("", f"next: `mlflow run . -e ingest -P data={data} -P schema={found.schema.name}`"))
     if survey.other_keys:
         told.append(("bad", f"more than {len(survey.keys)} keys: {survey.other_keys:,} features were not looked into"))
     return told
@@ -100,10 +108,6 @@ def _schema_verdicts(found: Findings) -> list[tuple[str, str]]:
         why = "; ".join(best.objections)
         return [("bad", f"schema: {best.schema.name} is nearest, but does not fit: {why}")]
     told = [("good", f"schema: {best.schema.name} fits ({', '.join(best.features)}){_named(found)}{_others(found)}")]
-    if found.has_splits:
-        data = shlex.quote(found.survey.source)
-        told.append(("", f"next: `mlflow run . -e ingest -P data={data} -P schema={best.schema.name}`"))
-    told += [("bad", f"an ingest will stop at this (or skip it with on_error=skip): {fault}") for fault in best.faults]
     return told
 
 
@@ -138,7 +142,7 @@ def _labels_sentence(found: Findings) -> str:
 
 def _figures(found: Findings) -> list[tuple[str, str]]:
     survey = found.survey
-    figures = [(f"{survey.records:,}", "records"), (f"{len(survey.parts):,}", _parts_word(found))]
+    figures = [(f"{survey.records:,}", "records"), (f"{len(survey.parts):,}", f"{_parts_word(found)}s")]
     figures.append((_size(sum(part.bytes for part in survey.parts)), "on disk"))
     if found.labels is not None:
         figures.append((f"{found.labels.lengths.mean:.2f}", "labels a video"))
@@ -192,14 +196,17 @@ def _range(lengths) -> str:
 def _example(key: Key) -> str:
     if key.kind == "bytes" and not key.vectors:
         value = bytes(key.example) if key.steps and isinstance(key.example[0], int) else key.example[0]
-        return _plain(value[:24].decode() if value.isascii() else repr(value[:12])) + ("..." if value[24:] else "")
+        try:
+            return _plain(value[:_READABLE].decode())
+        except UnicodeDecodeError:
+            return _plain(repr(value[:12])) + ("..." if value[12:] else "")
     return ", ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in key.example)
 
 
 def _plain(text: str) -> str:
-    """Text from a record, safe in a cell of a table on a terminal."""
-    shown = textwrap.shorten(text, 48, placeholder="...") if text.isprintable() else repr(text)[:48]
-    return shown.replace("|", "\\|")
+    """Text from a record, short and without characters that would move a terminal's cursor."""
+    shown = text if text.isprintable() else repr(text)
+    return shown if len(shown) <= 32 else f"{shown[:29]}..."
 
 
 def _bars(bins: Bins) -> list[tuple[str, int, str]]:
@@ -210,12 +217,24 @@ def _bars(bins: Bins) -> list[tuple[str, int, str]]:
 def _parts_table(found: Findings) -> str:
     parts, word = found.survey.parts, _parts_word(found)
     rows = [[part.name, part.records, part.broken, _size(part.bytes)] for part in parts[:_LISTED_FILES]]
-    more = f"and {len(parts) - _LISTED_FILES} more {word}\n" if len(parts) > _LISTED_FILES else ""
-    return markdown([word[:-1], "records", "broken", "size"], rows) + more
+    more = f"and {len(parts) - _LISTED_FILES} more {word}s\n" if len(parts) > _LISTED_FILES else ""
+    return _table([word, "records", "broken", "size"], rows) + more
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str | int]]) -> str:
+    """A Markdown table of texts that may hold its own sign."""
+    return markdown(
+        header, [[cell.replace("|", "\\|") if isinstance(cell, str) else cell for cell in row] for row in rows]
+    )
 
 
 def _parts_word(found: Findings) -> str:
-    return "splits" if found.survey.kind == "store" else "files"
+    return "split" if found.survey.kind == "store" else "file"
+
+
+def _counted_parts(found: Findings) -> str:
+    count = len(found.survey.parts)
+    return f"{count:,} {_parts_word(found)}{'s' * (count != 1)}"
 
 
 def _size(count: int) -> str:

@@ -7,7 +7,7 @@ from mmvid.records.schema import Schema
 from mmvid.records.splits import find_shards
 from mmvid.records.store import Store
 from mmvid.records.survey.keys import Key
-from mmvid.records.survey.proposal import Fit, fit, id_key, labels_key, rank_schemas, starting_schema
+from mmvid.records.survey.proposal import Fit, fit, id_key, labels_key, not_finite, rank_schemas, starting_schema
 from mmvid.records.survey.scan import Survey, find_doubled
 from mmvid.records.survey.tally import Bins
 from mmvid.records.vocabulary import read_vocabulary, unnamed
@@ -23,6 +23,7 @@ class Findings:
         id, labels, frames: the keys of these; None where there are none.
         doubled: records whose id was there before, and the first in words; None where ids were too long to compare.
         names: the label's names; None if they are not known.
+        faults: what is wrong with a few records of the schema, or of any.
         has_splits: whether it is a folder whose files are named by split, as an ingest needs it.
         proposed: a YAML schema to begin with where none fits; empty if there can be none.
     """
@@ -36,6 +37,7 @@ class Findings:
     frames: Key | None
     doubled: tuple[int, str] | None
     names: list[str] | None
+    faults: tuple[str, ...]
     has_splits: bool
     proposed: str
 
@@ -94,6 +96,7 @@ def interpret(survey: Survey, folders: list[Path], vocabulary: str = "auto") -> 
         frames=_frames(survey, schema),
         doubled=_doubled(survey, id),
         names=store.names if store is not None else _names(path, schema),
+        faults=best.faults if best is not None else not_finite(survey.keys.values()),
         has_splits=_has_splits(survey),
         proposed=starting_schema(survey, _word(survey.source)) if best is None else "",
     )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
@@ -75,6 +76,12 @@ def find_vocabulary(schema: Schema, folders: list[Path]) -> Path | None:
                 continue
             return path
     return None
+
+
+def not_finite(keys: Iterable[Key]) -> tuple[str, ...]:
+    """Where NaN or infinity is first among the values of some keys; a sentence a key that has them."""
+    found = ((key.name, key.not_finite) for key in keys)
+    return tuple(f"{name!r} holds NaN or infinity, first in {place(at)}" for name, at in found if at is not None)
 
 
 def place(where: Where) -> str:
@@ -174,9 +181,7 @@ def _faults(key: Key, spec: FeatureSpec) -> list[str]:
     faults = []
     if key.other_size is not None and _common_size(key) == spec.size:
         faults.append(f"{key.name!r} has not always {spec.size} values; sizes first differ in {place(key.other_size)}")
-    if key.not_finite is not None:
-        faults.append(f"{key.name!r} holds NaN or infinity, first in {place(key.not_finite)}")
-    return faults
+    return [*faults, *not_finite([key])]
 
 
 def _label_misfit(labels: Key, schema: Schema) -> list[str]:
