@@ -39,6 +39,8 @@ def run_command(main: Callable[[list[str]], None]) -> None:
     """
     try:
         main(sys.argv[1:])
+    except BrokenPipeError:  # whoever read our output, such as `head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain when it ends
     except (ValueError, OSError) as error:
         if os.environ.get("MMVID_TRACEBACK"):
             raise

@@ -177,8 +177,7 @@ def classification_loss(model: Classifier, batch: Batch, loss: losses.Loss) -> T
     if batch.labels is None:
         raise ValueError("a batch without labels cannot be trained on")
     if loss == "cross_entropy":
-        log_yes, log_no = model.log_scores(batch)
-        return losses.cross_entropy(log_yes.float(), log_no.float(), batch.labels, batch.weights)
+        return losses.cross_entropy(model.log_odds(batch).float(), batch.labels, batch.weights)
     function = {
         "cross_entropy_epsilon": losses.cross_entropy_epsilon,
         "hinge": losses.hinge,

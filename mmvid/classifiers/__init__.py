@@ -24,13 +24,13 @@ class Classifier(nn.Module, ABC):
     reads_frames: bool = False
     traits: frozenset[str] = frozenset()
 
-    @abstractmethod
     def forward(self, batch: Batch) -> Tensor:
         """Scores in [0, 1], (B, C)."""
+        return self.log_odds(batch).sigmoid()
 
     @abstractmethod
-    def log_scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """log p and log(1 - p), each (B, C): what a stable loss needs."""
+    def log_odds(self, batch: Batch) -> Tensor:
+        """log p - log(1 - p), (B, C): a score's logarithms stay exact where the score itself rounds to 0 or 1."""
 
     @abstractmethod
     def penalty(self) -> Tensor:

@@ -1,7 +1,6 @@
 """Logistic regression on video-level features: the starter code's `LogisticModel`, the baseline of every table."""
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from mmvid.classifiers import Classifier
 from mmvid.config import option
@@ -27,15 +26,8 @@ class Model(Classifier):
         nn.init.xavier_uniform_(self.dense.weight)
         nn.init.zeros_(self.dense.bias)
 
-    def forward(self, batch: Batch) -> Tensor:
-        return self._logits(batch).sigmoid()
-
-    def log_scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        logits = self._logits(batch)
-        return functional.logsigmoid(logits), functional.logsigmoid(-logits)
+    def log_odds(self, batch: Batch) -> Tensor:
+        return self.dense(self.join(batch.features))
 
     def penalty(self) -> Tensor:
         return self.config.l2_penalty * 0.5 * self.dense.weight.square().sum()
-
-    def _logits(self, batch: Batch) -> Tensor:
-        return self.dense(self.join(batch.features))

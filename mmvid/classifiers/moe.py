@@ -26,11 +26,8 @@ class Model(Classifier):
         self.modalities = self.join.modalities
         self.mixture = MixtureOfExperts(self.join.size, shapes.classes, config.experts)
 
-    def forward(self, batch: Batch) -> Tensor:
+    def log_odds(self, batch: Batch) -> Tensor:
         return self.mixture(self.join(batch.features))
-
-    def log_scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        return self.mixture.log_scores(self.join(batch.features))
 
     def penalty(self) -> Tensor:
         return self.config.l2_penalty * self.mixture.squared_weights()

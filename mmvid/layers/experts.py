@@ -23,7 +23,7 @@ _MOST_LOGITS = 1 << 26
 
 
 class MixtureOfExperts(nn.Module):
-    """Features (B, D) to scores (B, C): `sum over e < E of softmax(gate)[e] * sigmoid(expert)[e]`.
+    """Features (B, D) to the log-odds (B, C) of p = `sum over e < E of softmax(gate)[e] * sigmoid(expert)[e]`.
 
     Weights are Xavier-uniform, the experts' biases zero, the gates have none.
     """
@@ -38,15 +38,6 @@ class MixtureOfExperts(nn.Module):
         nn.init.zeros_(self.experts.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores in [0, 1], (B, C)."""
-        return self.log_odds(x).sigmoid()
-
-    def log_scores(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """log p and log(1 - p), each (B, C), exact also where p rounds to 0 or 1."""
-        odds = self.log_odds(x)
-        return functional.logsigmoid(odds), functional.logsigmoid(-odds)
-
-    def log_odds(self, x: Tensor) -> Tensor:
         """log p - log(1 - p), (B, C), in float32 at least."""
         parameters = self.gates.weight, self.experts.weight, self.experts.bias
         return _LogOdds.apply(x, *parameters, self.count, torch.is_grad_enabled()).T.contiguous()

@@ -1,6 +1,6 @@
 """Losses of multi-label classification: the mean over videos of a sum over classes.
 
-`cross_entropy` is computed from exact logarithms. The starter code adds 1e-5 to every probability instead, so its
+`cross_entropy` is computed from log-odds, exactly. The starter code adds 1e-5 to every probability instead, so its
 loss can be slightly negative and its gradient bends near 0 and 1: `cross_entropy_epsilon` is that form, for fidelity.
 Source: google/youtube-8m, losses.py.
 """
@@ -9,20 +9,21 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 Loss = Literal["cross_entropy", "cross_entropy_epsilon", "hinge", "softmax"]
 
 
-def cross_entropy(log_yes: Tensor, log_no: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+def cross_entropy(log_odds: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
     """Binary cross-entropy.
 
     Args:
-        log_yes: log p, (B, C).
-        log_no: log(1 - p), (B, C).
+        log_odds: log p - log(1 - p), (B, C).
         labels: 0 or 1, (B, C).
         weights: multiplies each term, (B, C), or None.
     """
-    return _mean_of_sums(-torch.where(labels.bool(), log_yes, log_no), weights)
+    terms = functional.binary_cross_entropy_with_logits(log_odds, labels.to(log_odds.dtype), reduction="none")
+    return _mean_of_sums(terms, weights)
 
 
 def cross_entropy_epsilon(

@@ -50,7 +50,7 @@ def page(found: Findings, most_labels: int = 25) -> str:
         drawn = html.spark(summary.histogram) if summary is not None and len(summary.histogram) > 1 else html.Markup("")
         rows.append([*_cells(key, survey.intact)[:-1], drawn, _example(key)])
     header = [*_COLUMNS[:-1], "central 99.8 %", "example"]
-    parts += [html.element("h2", "Keys"), html.table(header, rows, words=("key", "example"), numbers=_NUMBERS)]
+    parts += [html.element("h2", "Keys"), html.table(header, rows, words=("example",), numbers=_NUMBERS)]
     parts.append(html.element("div", _histograms(found), "columns"))
     if commonest := found.commonest(most_labels):
         top = commonest[0][2]

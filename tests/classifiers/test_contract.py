@@ -56,11 +56,11 @@ def test_scores_have_shape_and_range(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_log_scores_agree_with_scores(name):
+def test_log_odds_agree_with_scores(name):
     model, batch = make(name), make_batch()
-    log_yes, log_no = model.log_scores(batch)
-    torch.testing.assert_close(log_yes.exp(), model(batch))
-    torch.testing.assert_close(log_yes.exp() + log_no.exp(), torch.ones_like(log_yes))
+    odds = model.log_odds(batch)
+    assert odds.shape == (4, SHAPES.classes)
+    torch.testing.assert_close(odds.sigmoid(), model(batch))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -61,15 +61,6 @@ def test_scores_and_losses_are_the_originals(trained):
     assert model.penalty().item() == pytest.approx(case["reg"].item(), rel=1e-5)
 
 
-def test_log_scores_are_the_logarithms_of_the_scores(trained):
-    model, batch, _, _ = trained
-    model = model.double()
-    batch.features = {"visual": batch.features["visual"].double()}
-    log_yes, log_no = model.log_scores(batch)
-    torch.testing.assert_close(log_yes.exp(), model(batch))
-    torch.testing.assert_close(log_no.exp(), 1 - model(batch))
-
-
 def test_gradients_clipping_and_one_step_are_the_originals(trained):
     model, batch, case, parts = trained
     adam = UncorrectedEpsilonAdam(model.parameters(), lr=case["lr"].item())

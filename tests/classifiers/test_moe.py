@@ -31,16 +31,16 @@ def test_scores_are_the_formula():
         layer.experts.weight.detach().view(4, 3, 5).numpy(),
         layer.experts.bias.detach().view(4, 3).numpy(),
     )
-    np.testing.assert_allclose(layer(x).detach(), expected, atol=1e-12)
+    np.testing.assert_allclose(layer(x).sigmoid().detach(), expected, atol=1e-12)
 
 
-def test_logarithms_stay_finite_where_scores_round_to_0_or_1():
+def test_log_odds_stay_finite_where_scores_round_to_0_or_1():
     layer = MixtureOfExperts(size=1, classes=1, experts=2)
     with torch.no_grad():
         layer.gates.weight.copy_(torch.tensor([[9.0], [9.0], [-9.0]]))
         layer.experts.weight.fill_(30.0)
     x = torch.tensor([[10.0], [-10.0]], requires_grad=True)
-    log_yes, log_no = layer.log_scores(x)
-    assert torch.isfinite(log_yes).all() and torch.isfinite(log_no).all()
-    (log_yes + log_no).sum().backward()
+    odds = layer(x)
+    assert torch.isfinite(odds).all() and odds[0] > 15 and odds[1] < -100
+    odds.sum().backward()
     assert torch.isfinite(x.grad).all()

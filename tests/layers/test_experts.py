@@ -30,7 +30,9 @@ def test_log_scores_and_gradients_are_the_definitions(spread):
     layer = make()
     x = (spread * torch.randn(6, 5, dtype=torch.float64)).requires_grad_()
     inputs = [x, *layer.parameters()]
-    ours, plain = layer.log_scores(x), plain_log_scores(layer, x)
+    odds = layer(x)
+    ours = functional.logsigmoid(odds), functional.logsigmoid(-odds)
+    plain = plain_log_scores(layer, x)
     torch.testing.assert_close(ours, plain)
     weights = [torch.randn(6, 7, dtype=torch.float64) for _ in range(2)]
     got, expected = (
@@ -44,7 +46,7 @@ def test_derivatives_are_those_of_finite_differences():
     layer = make(classes=2)
     x = torch.randn(3, 5, dtype=torch.float64, requires_grad=True)
     # Parameters are changed in place by the differences, so the layer need not be told of them.
-    assert torch.autograd.gradcheck(lambda x, *parameters: layer.log_odds(x), (x, *layer.parameters()))
+    assert torch.autograd.gradcheck(lambda x, *parameters: layer(x), (x, *layer.parameters()))
 
 
 @pytest.mark.parametrize("logits", [1, 100, 10**9])
@@ -63,25 +65,25 @@ def test_frozen_parts_get_no_gradient():
     assert layer.experts.weight.grad.any()
 
 
-def test_scores_without_gradients_are_the_same():
+def test_log_odds_without_gradients_are_the_same():
     layer, x = make(), torch.randn(6, 5, dtype=torch.float64)
     with torch.no_grad():
-        scores = layer(x)
-    assert torch.equal(scores, layer(x).detach())
+        odds = layer(x)
+    assert torch.equal(odds, layer(x).detach())
 
 
 def test_mixed_precision_multiplies_in_bfloat16_and_adds_in_float32():
     layer, x = make(dtype=torch.float32), torch.randn(6, 5)
-    exact = torch.autograd.grad(layer.log_odds(x).sum(), list(layer.parameters()))
+    exact = torch.autograd.grad(layer(x).sum(), list(layer.parameters()))
     with torch.autocast("cpu", torch.bfloat16):
-        odds = layer.log_odds(x)
+        odds = layer(x)
     assert odds.dtype == torch.float32
-    torch.testing.assert_close(odds, layer.log_odds(x), atol=0.05, rtol=0.05)
+    torch.testing.assert_close(odds, layer(x), atol=0.05, rtol=0.05)
     rough = torch.autograd.grad(odds.sum(), list(layer.parameters()))
     assert all(grad.dtype == torch.float32 for grad in rough)
     torch.testing.assert_close(rough, exact, atol=0.05, rtol=0.05)
 
 
-def test_no_videos_have_no_scores():
+def test_no_videos_have_no_log_odds():
     layer = make()
     assert layer(torch.empty(0, 5, dtype=torch.float64)).shape == (0, 7)

@@ -132,7 +132,7 @@ class Key:
 
     def add_integers(self, values: np.ndarray, lengths: np.ndarray) -> None:
         """Adds the integers of several records at once; `lengths` says how many each has."""
-        self._take("integers", values)
+        self._take("integers", values[: lengths[0]])
         self._integers.add(values)
         for length in lengths.tolist():
             self._count(length)

@@ -124,8 +124,8 @@ def starting_schema(survey: Survey, name: str) -> str:
     longest = max((key.lengths.high for key in survey.keys.values() if key.steps), default=0)
     if longest > 300:
         content["max_frames"] = longest
-    told = f"the labels seen go up to {seen - 1}: say here how many there are" if seen else "no labels were seen"
-    head = f"# A beginning, from {survey.records} records: give the modalities their names; classes: {told}.\n"
+    told = f"the labels seen go up to {seen - 1}" if seen else "no labels were seen"
+    head = f"# Begun from {survey.records} records: name the modalities, and say how many classes there are ({told}).\n"
     shown = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, allow_unicode=True, width=110)
     listed = yaml.safe_dump({"features": features}, sort_keys=False, default_flow_style=None, allow_unicode=True)
     return head + shown + listed

@@ -98,7 +98,8 @@ class Floats:
 
     def add(self, values: np.ndarray) -> bool:
         """Adds float32 ``(n,)``, contiguous; says whether all are finite."""
-        total = values.sum(dtype=np.float64)  # no sum of float32 overflows float64: finite means that all are
+        with np.errstate(invalid="ignore"):  # the sum of both infinities
+            total = values.sum(dtype=np.float64)  # no sum of float32 overflows float64: finite means that all are
         finite = bool(np.isfinite(total))
         if not finite:
             nan = int(np.isnan(values).sum())
