@@ -127,6 +127,8 @@ def explain(error: ValidationError) -> str:
         "float_parsing": "be a number",
         "finite_number": "be a finite number",
         "bool_parsing": "be True or False",
+        "bool_type": "be true or false",
+        "int_type": "be a whole number",
         "missing": "be given",
         "extra_forbidden": "not be given: there is no such option",
     }.get(fault["type"])

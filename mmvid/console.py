@@ -5,7 +5,10 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import Any
+
+_shields: list[bool] = []  # one for each `shielded` block that is open
+_waiting: list[int] = []  # signals that came meanwhile
 
 
 class Stopped(BaseException):
@@ -20,8 +23,11 @@ class Stopped(BaseException):
 def stoppable() -> Iterator[None]:
     """Makes SIGINT and SIGTERM raise `Stopped` inside the block, so that what is open is closed."""
 
-    def stop(number: int, frame: Any) -> NoReturn:
-        raise Stopped(number)
+    def stop(number: int, frame: Any) -> None:
+        if _shields:
+            _waiting.append(number)
+        else:
+            raise Stopped(number)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -29,6 +35,20 @@ def stoppable() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def shielded() -> Iterator[None]:
+    """Lets the block end before a signal that comes meanwhile raises `Stopped`: a database write is not cut in two."""
+    _shields.append(True)
+    try:
+        yield
+    finally:
+        _shields.pop()
+        if not _shields and _waiting:
+            number = _waiting[0]
+            _waiting.clear()
+            raise Stopped(number)
 
 
 def run_command(main: Callable[[list[str]], None]) -> None:

@@ -34,8 +34,13 @@ def open_dataset(command: Command, config: DataConfig, *, force: bool = False, o
     """
     folder, schema = Path(config.data), config.schema_name
     if config.data == "demo":
-        folder, schema = make_demo(command, demo.DemoConfig(), keep=True) / "video", schema or "demo"
+        if schema not in ("", "demo"):
+            raise ValueError(f"schema must be none or `demo` for the demo data, got {schema}")
+        folder, schema = make_demo(command, demo.DemoConfig(), keep=True) / "video", "demo"
     if (folder / "manifest.json").exists():
+        settled = [name for name, value in deciding(config).items() if value != deciding(DataConfig())[name]]
+        if settled:
+            raise ValueError(f"{settled[0]} was settled when {folder} was ingested; leave it out, or give the records")
         return Store.open(folder)
     if not folder.is_dir():
         raise ValueError(f"data must be `demo` or a folder, there is none at {folder.absolute()}")
@@ -43,7 +48,7 @@ def open_dataset(command: Command, config: DataConfig, *, force: bool = False, o
         raise ValueError(f"schema must be given for {folder}: a built-in name such as youtube8m, or a YAML file")
     task = Task(
         entry="ingest",
-        options=deciding(config) | {"schema": schema},
+        options={name: value for name, value in deciding(config).items() if name != "schema"},
         inputs={"records": ingest.fingerprint(folder, schema=schema, text=config.text, vocabulary=config.vocabulary)},
         modules=("mmvid.records.ingest",),
         name=f"ingest {folder.resolve().name}",
@@ -51,7 +56,7 @@ def open_dataset(command: Command, config: DataConfig, *, force: bool = False, o
     place = home() / "stores" / f"{folder.resolve().name}-{task.key[:12]}"
 
     def compute(run: Run) -> None:
-        run.params({"data": str(folder.resolve()), "store": str(place)})
+        run.params({"data": str(folder.resolve()), "schema": schema, "store": str(place)})
         store = ingest.ingest(
             folder,
             schema,

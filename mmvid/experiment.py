@@ -98,11 +98,15 @@ def run(
         progress: whether to show progress bars.
 
     Raises:
-        ValueError: if a split that is needed has no videos.
+        ValueError: if a split that is needed has no videos, or videos without labels.
     """
     for split in ("train", "dev", "gate", "validate"):
-        if store.count(split) == 0:
+        counts = store.counts(split)
+        if counts.videos == 0:
             raise ValueError(f"{store.name} must have videos in {split}, it has none")
+        if counts.labelled < counts.videos:
+            have = f"{counts.labelled} of {counts.videos} have"
+            raise ValueError(f"{store.name} must have labels for every video of {split}, {have} (an empty list counts)")
     torch.manual_seed(setup.train.seed)
     model = classifiers.load(setup.name).Model(setup.model, store.shapes)
     started = time.monotonic()

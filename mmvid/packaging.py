@@ -51,6 +51,8 @@ class Package:
         if (self.schema.name, self.shapes.classes) != (store.schema.name, store.shapes.classes):
             trained = f"it was trained on {self.schema.name} with {self.shapes.classes} labels"
             return f"{trained}, the data set is {store.schema.name} with {store.shapes.classes}"
+        if self.labels != store.names:
+            return "its labels have other names than the data set's"
         for modality in self.model.modalities:
             if self.shapes.features.get(modality) != store.shapes.features.get(modality):
                 return f"it reads {modality} of another size than the data set has, or the data set has none"

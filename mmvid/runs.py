@@ -34,7 +34,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.entities import Run as MlflowRun
 
 from mmvid.config import Options, option
-from mmvid.console import Stopped, stoppable
+from mmvid.console import Stopped, shielded, stoppable
 from mmvid.durable import exclusively
 from mmvid.sources import sources_digest
 
@@ -99,9 +99,21 @@ class Finished:
     def tags(self) -> dict[str, str]:
         return self.run.data.tags
 
-    def artifact(self, path: str) -> Path:
-        """A local copy of an artifact of the run."""
-        return Path(mlflow.artifacts.download_artifacts(run_id=self.id, artifact_path=path))
+
+class Undisturbed:
+    """An MLflow client whose calls no signal cuts in two: `Stopped` is raised when the call is over."""
+
+    def __init__(self, client: mlflow.MlflowClient):
+        self._client = client
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self._client, name)
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            with shielded():
+                return method(*arguments, **named)
+
+        return call
 
 
 class Run:
@@ -109,7 +121,7 @@ class Run:
 
     def __init__(self, run_id: str):
         self.id = run_id
-        self.client = mlflow.MlflowClient()
+        self.client = Undisturbed(mlflow.MlflowClient())
 
     def report(self, metrics: dict[str, float], step: int = 0) -> None:
         """Logs metrics of one step, such as an epoch."""
@@ -171,15 +183,25 @@ class Command:
             mlflow.set_tracking_uri(f"sqlite:///{Path('mlflow.db').resolve()}")
         os.environ["MLFLOW_TRACKING_URI"] = mlflow.get_tracking_uri()  # child processes must not resolve it anew
         self.adopted = os.environ.pop("MLFLOW_RUN_ID", None)
-        self.client = mlflow.MlflowClient()
         self.signals = stoppable()
         self.signals.__enter__()
+        try:
+            # The first use of a fresh database makes its tables: two processes at once would break it.
+            with exclusively(_database_lock()):
+                self.client = Undisturbed(mlflow.MlflowClient())
+                self.client.search_experiments(max_results=1)
+        except BaseException as error:
+            self.signals.__exit__(None, None, None)
+            _tell(error)
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         self.signals.__exit__(None, None, None)
         if self.adopted is not None:
-            self.client.set_terminated(self.adopted, _status(kind))
+            with contextlib.suppress(mlflow.MlflowException):  # the first error is the one to show
+                self.client.set_terminated(self.adopted, _status(kind))
+        _tell(error)
 
     def find_or_run(
         self,
@@ -219,10 +241,11 @@ class Command:
         if own:
             self.adopted = None
         mlflow.set_system_metrics_sampling_interval(SYSTEM_METRICS_SECONDS)
-        if adopted is not None:
-            mlflow.start_run(run_id=adopted, log_system_metrics=True)
-        else:
-            mlflow.start_run(nested=True, parent_run_id=parent, log_system_metrics=True)
+        with shielded():
+            if adopted is not None:
+                mlflow.start_run(run_id=adopted, log_system_metrics=True)
+            else:
+                mlflow.start_run(nested=True, parent_run_id=parent, log_system_metrics=True)
         run = Run(mlflow.active_run().info.run_id)
         try:
             run.tags(_tags(task))
@@ -231,9 +254,11 @@ class Command:
         except BaseException as error:
             with contextlib.suppress(Exception):  # the first error is the one to show
                 run.text("error.txt", traceback.format_exc())
-            mlflow.end_run(_status(type(error)))
+            with contextlib.suppress(Exception), shielded():
+                mlflow.end_run(_status(type(error)))
             raise
-        mlflow.end_run("FINISHED")
+        with shielded():
+            mlflow.end_run("FINISHED")
 
     def _end_abandoned(self, key: str) -> None:
         """Ends the runs of a key whose process was killed on this machine: nobody else will."""
@@ -272,10 +297,25 @@ def load_run(run_id: str) -> Finished:
     try:
         run = mlflow.MlflowClient().get_run(run_id)
     except mlflow.MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
         raise ValueError(f"run must be the id of a run on {mlflow.get_tracking_uri()}, got {run_id!r}") from error
     if run.info.status != "FINISHED":
         raise ValueError(f"run {run_id} must be finished, it is {run.info.status}")
     return Finished(run)
+
+
+def _database_lock() -> Path:
+    """The lock for making the tracking store's tables: beside an SQLite file, else in the home folder."""
+    scheme, _, path = mlflow.get_tracking_uri().partition(":///")
+    return Path(f"{path}.lock") if scheme == "sqlite" and path else home() / "locks" / "tracking"
+
+
+def _tell(error: BaseException | None) -> None:
+    """Turns an error of MLflow into one sentence; others are left alone."""
+    if isinstance(error, mlflow.MlflowException):
+        sentence = str(error.message).strip().splitlines()[0]
+        raise OSError(f"MLflow at {mlflow.get_tracking_uri()}: {sentence}") from error
 
 
 def _tags(task: Task) -> dict[str, str]:

@@ -23,19 +23,21 @@ from pydantic import SkipValidation
 import mmvid
 from mmvid import packaging
 from mmvid.config import Options, explain, option
+from mmvid.console import shielded
 from mmvid.packaging import Package
 from mmvid.records.batches import Batch
 from mmvid.records.quantised import mean_frame
 from mmvid.records.schema import FeatureSpec
 
 CHUNK = 256  # records scored at once
+LARGEST = 1e15  # of a feature's numbers: the squares of larger ones overflow float32
 
 
 class RequestOptions(Options):
     """What to answer for a record."""
 
-    top_k: int = option(20, "best labels to answer", ge=1)
-    dense: bool = option(False, "answer the scores of all classes instead")
+    top_k: int = option(20, "best labels to answer", ge=1, strict=True)
+    dense: bool = option(False, "answer the scores of all classes instead", strict=True)
 
 
 class BadRequest(MlflowException):
@@ -75,8 +77,6 @@ class Service:
         Raises:
             BadRequest: at the first fault; the sentence says which record and key, what was needed, what came.
         """
-        if not records:
-            raise BadRequest("inputs must hold at least one record, got none")
         options = [self._options(row, record) for row, record in enumerate(records)]
         scores = self.scores(records)
         return [
@@ -85,7 +85,15 @@ class Service:
         ]
 
     def scores(self, records: list[dict[str, Any]]) -> np.ndarray:
-        """Scores of all classes, float32 (records, C)."""
+        """Scores of all classes, float32 (records, C); options have nothing to say here but must be right.
+
+        Raises:
+            BadRequest: as `answer`.
+        """
+        if not records:
+            raise BadRequest("inputs must hold at least one record, got none")
+        for row, record in enumerate(records):
+            self._options(row, record)
         features = [self._features(row, record) for row, record in enumerate(records)]
         with torch.inference_mode():
             parts = [
@@ -110,7 +118,8 @@ class Service:
         return {"labels": [{"id": int(c), "name": names[c], "score": float(scores[c])} for c in best]}
 
     def _options(self, row: int, record: dict[str, Any]) -> RequestOptions:
-        given = record.get("options") or {}
+        given = record.get("options")
+        given = {} if given is None else given
         if not isinstance(given, dict):
             raise BadRequest(f"record {row}: options must be an object, got {given!r}")
         try:
@@ -122,14 +131,20 @@ class Service:
         for key in record:
             if key not in self.known:
                 raise BadRequest(f"record {row}: unknown key {key!r}; there are {', '.join(self.known)}")
+        if not isinstance(record.get("id"), str | int | None):
+            raise BadRequest(f"record {row}: id must be text or a whole number, got {record['id']!r}")
         found: dict[str, np.ndarray] = {}
         for key, (modality, holds_frames) in self.keys.items():
             if record.get(key) is None:
                 continue
             if modality in found:
                 raise BadRequest(f"record {row}: {modality} must be given once, as its mean or as its frames")
-            read = self._mean_of_frames if holds_frames else self._vector
-            found[modality] = read(f"record {row}: {key}", record[key], self.package.schema.features[modality])
+            where, spec = f"record {row}: {key}", self.package.schema.features[modality]
+            if not holds_frames:
+                found[modality] = self._vector(where, record[key], spec)
+            else:
+                quantised = modality not in self.package.shapes.float_frames
+                found[modality] = self._mean_of_frames(where, record[key], spec, quantised)
         if not found:
             raise BadRequest(f"record {row} must have at least one of {', '.join(self.keys)}")
         return found
@@ -140,23 +155,31 @@ class Service:
             raise BadRequest(f"{where} must be {spec.size} numbers, got {_extent(vector)}")
         return vector.astype(np.float32)
 
-    def _mean_of_frames(self, where: str, value: Any, spec: FeatureSpec) -> np.ndarray:
+    def _mean_of_frames(self, where: str, value: Any, spec: FeatureSpec, quantised: bool) -> np.ndarray:
         frames = _numbers(where, value)
         if frames.ndim != 2 or frames.shape[1] != spec.size or len(frames) == 0:
             raise BadRequest(f"{where} must be frames of {spec.size} numbers each, got {_extent(frames)}")
+        frames = frames[: self.package.schema.max_frames]
+        if not quantised:
+            return mean_frame(frames.astype(np.float32))
         if frames.min() < 0 or frames.max() > 255 or (frames != np.floor(frames)).any():
             raise BadRequest(f"{where} must be whole numbers from 0 to 255, as quantised features are")
-        return mean_frame(frames[: self.package.schema.max_frames].astype(np.uint8), *spec.quantised_range)
+        return mean_frame(frames.astype(np.uint8), *spec.quantised_range)
 
 
 def _numbers(where: str, value: Any) -> np.ndarray:
     try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise BadRequest(f"{where} must be an array of numbers, all rows of one length") from None
-    bad = np.argwhere(~np.isfinite(array))
+        array = np.asarray(value)
+    except ValueError:  # rows of several lengths
+        array = np.array([None])
+    if array.dtype.kind not in "iuf":
+        raise BadRequest(f"{where} must be an array of numbers, all rows of one length")
+    array = array.astype(np.float64)
+    bad = np.argwhere(~(np.abs(array) <= LARGEST))
     if len(bad):
-        raise BadRequest(f"{where} must be finite, number {', '.join(map(str, bad[0]))} is {array[tuple(bad[0])]}")
+        number, found = ", ".join(map(str, bad[0])), array[tuple(bad[0])]
+        need = "finite" if not np.isfinite(found) else f"of at most {LARGEST:g} in size"
+        raise BadRequest(f"{where} must be {need}, number {number} is {found:g}")
     return array
 
 
@@ -190,13 +213,9 @@ def python_model(keys: dict[str, bool]) -> PythonModel:
 
 
 def _given(record: pydantic.BaseModel) -> dict[str, Any]:
-    """What the client sent: a DataFrame has None or NaN where a row lacks a key."""
+    """What the client sent; a DataFrame has NaN instead of None where a row lacks a key."""
     sent = {name: getattr(record, name) for name in record.model_fields_set}
-    return {
-        name: value
-        for name, value in sent.items()
-        if value is not None and not (isinstance(value, float) and math.isnan(value))
-    }
+    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in sent.items()}
 
 
 def input_example(package: Package) -> list[dict[str, Any]]:
@@ -207,7 +226,7 @@ def input_example(package: Package) -> list[dict[str, Any]]:
         if spec.mean:
             record[spec.mean] = [round(math.sin(i), 3) for i in range(size)]
         else:
-            record[spec.frames] = [[128] * size]
+            record[spec.frames] = [[128] * size]  # right as bytes and as floats
     return [record | {"options": {"top_k": 3}}]
 
 
@@ -222,15 +241,16 @@ def log_model(package: Package, folder: Path, requirements: list[str]) -> str:
     Returns:
         The model's URI, `models:/m-...`.
     """
-    info = mlflow.pyfunc.log_model(
-        name=package.name,
-        python_model=str(Path(mmvid.__file__).parent / "served.py"),
-        artifacts={"package": str(folder)},
-        model_config={"keys": {key: frames for key, (_, frames) in request_keys(package).items()}, "dense": False},
-        code_paths=[str(Path(mmvid.__file__).parent)],
-        input_example=input_example(package),
-        pip_requirements=requirements,
-    )
+    with shielded():
+        info = mlflow.pyfunc.log_model(
+            name=package.name,
+            python_model=str(Path(mmvid.__file__).parent / "served.py"),
+            artifacts={"package": str(folder)},
+            model_config={"keys": {key: frames for key, (_, frames) in request_keys(package).items()}, "dense": False},
+            code_paths=[str(Path(mmvid.__file__).parent)],
+            input_example=input_example(package),
+            pip_requirements=requirements,
+        )
     return info.model_uri
 
 

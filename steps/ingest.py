@@ -19,6 +19,9 @@ def main(argv: list[str]) -> None:
         store = open_dataset(command, config, force=control.force, own=True)
     counts = ", ".join(f"{split} {store.count(split)}" for split in store.splits)
     print(f"store: {store.folder}\nvideos: {counts}\ndigest: {store.digest}")
+    if store.contents.skipped.count:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in store.contents.skipped.reasons.items())
+        print(f"skipped: {store.contents.skipped.count} ({reasons}), listed in {store.folder / 'manifest.json'}")
 
 
 if __name__ == "__main__":

@@ -36,6 +36,8 @@ def main(argv: list[str]) -> None:
     task = Task("promote", config.model_dump(), {}, ("mmvid.registry.gate",), name=f"promote {config.model}")
     with Command() as command, command.start(task, own=True) as run:
         if config.rollback:
+            if config.run or config.data:
+                raise ValueError("rollback must be given without run and data: it only moves the aliases")
             old, new = versions.roll_back(config.model)
             run.text("decision.md", f"Rolled back from version {old} to version {new}.\n")
             print(f"{config.model}: champion is version {new} again, version {old} is previous")
@@ -58,6 +60,10 @@ def promote(run: Run, name: str, candidate: Finished, store: Store, rules: Path)
         The decision, and the version that holds the candidate.
     """
     stated = gate.read_rules(rules, name)
+    if "mmvid.model" in candidate.tags:
+        package = serving.load_logged(candidate.tags["mmvid.model"])
+        if (obstacle := package.obstacle(store)) is not None:
+            raise ValueError(f"the model of run {candidate.id} cannot be measured on {store.folder}: {obstacle}")
     version, champion = versions.register(name, candidate), versions.aliased(name, "champion")
     if champion == version:
         decision = gate.Decision(True, (f"version {version} is the champion already",))
@@ -82,10 +88,7 @@ def compare(
 
     A champion that was trained on other labels cannot be measured there: one of made data gives way, another one stays.
     """
-    package = serving.load_logged(f"models:/{name}/{candidate}")
-    if (obstacle := package.obstacle(store)) is not None:
-        raise ValueError(f"version {candidate} of {name} cannot be measured on {store.folder}: {obstacle}")
-    metrics = measure(run, "candidate", package, store)
+    metrics = measure(run, "candidate", serving.load_logged(f"models:/{name}/{candidate}"), store)
     if champion is None:
         return gate.decide(metrics, None, rules)
     package = serving.load_logged(f"models:/{name}/{champion}")

@@ -90,6 +90,14 @@ GOOD = [0.1] * 1024
         ([{"mean_rgb": "abc"}], "record 0: mean_rgb must be an array of numbers, all rows of one length"),
         ([{"audio": [[1, 2], [3]]}], "record 0: audio must be an array of numbers, all rows of one length"),
         ([{"mean_rgb": [float("nan")] + GOOD[1:]}], "record 0: mean_rgb must be finite, number 0 is nan"),
+        ([{"mean_rgb": [1e30] * 1024}], "record 0: mean_rgb must be of at most 1e+15 in size, number 0 is 1e+30"),
+        ([{"mean_rgb": ["1"] * 1024}], "record 0: mean_rgb must be an array of numbers, all rows of one length"),
+        (
+            [{"mean_rgb": GOOD, "video": None}],
+            "record 0: unknown key 'video'; there are id, mean_rgb, rgb, mean_audio, audio, options",
+        ),
+        ([{"mean_rgb": GOOD, "id": [1]}], "record 0: id must be text or a whole number, got [1]"),
+        ([{"mean_rgb": GOOD, "options": {"dense": 1}}], "record 0: dense must be true or false, got 1"),
         ([{"audio": [[300] * 128]}], "record 0: audio must be whole numbers from 0 to 255, as quantised features are"),
         ([{"audio": [[1] * 7]}], "record 0: audio must be frames of 128 numbers each, got 1 x 7"),
         (
@@ -120,9 +128,8 @@ def logged(package, tmp_path_factory):
     """The package as a logged model of a run, in a store of its own."""
     folder = tmp_path_factory.mktemp("logged")
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
-    mlflow.create_experiment("serving", artifact_location=str(folder / "artifacts"))
-    mlflow.set_experiment("serving")
-    with mlflow.start_run():
+    experiment = mlflow.create_experiment("serving", artifact_location=str(folder / "artifacts"))
+    with mlflow.start_run(experiment_id=experiment):
         packaging.save(package, folder / "package")
         yield serving.log_model(package, folder / "package", packaging.pinned_requirements())
     mlflow.set_tracking_uri(None)

@@ -14,6 +14,7 @@ class Shapes(Options):
     classes: int = option(..., "number of labels", ge=1)
     features: dict[str, int] = option({}, "size of each modality's video-level feature")
     frames: dict[str, int] = option({}, "size of each modality's frame-level feature")
+    float_frames: tuple[str, ...] = option((), "modalities whose frames are floats; those of others are uint8")
 
 
 @dataclasses.dataclass

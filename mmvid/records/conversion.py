@@ -23,7 +23,7 @@ from mmvid.records.splits import hash64, split_of
 from mmvid.records.text import NO_TEXT, TextIndex
 from mmvid.records.video import BadRecord, Video
 from mmvid.tfrecords.example import Parser
-from mmvid.tfrecords.framing import read_records
+from mmvid.tfrecords.framing import CorruptRecord, read_records
 
 STATE = ".ingest"  # folder in a store that is not complete yet
 
@@ -108,6 +108,11 @@ def convert(task: Task) -> None:
     hashes, problems, joined, hidden = [], [], 0, 0
     texts = _texts(task)
     _note_path(task).unlink(missing_ok=True)  # it may be another ingest's, whose files are now replaced
+    if task.size == 0:
+        empty = CorruptRecord(task.source, 0, "truncated", "the file is empty")
+        if task.on_error == "stop":
+            raise empty
+        problems.append(empty)
     with contextlib.ExitStack() as stack:
         for row, video in _numbered(task, problems):
             id = _name(task, row, video)

@@ -144,7 +144,7 @@ def fingerprint(
 ) -> str:
     """A cheap digest of what an ingest would read: names, sizes and times of change of shards, text and names.
 
-    A schema that is a YAML file, and not a built-in name, is told by its bytes. Where the vocabulary is found by
+    The schema is told by its content. Where the vocabulary is found by
     itself, every CSV file of the folder counts.
 
     Raises:
@@ -159,8 +159,7 @@ def fingerprint(
     elif str(vocabulary) != "none":
         paths.append(_existing(Path(vocabulary), "vocabulary"))
     told = [(os.path.relpath(path, data), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
-    content = Path(schema).read_bytes().hex() if str(schema) and Path(schema).is_file() else str(schema)
-    return _digest([told, content])
+    return _digest([told, load_schema(schema).model_dump(mode="json") if str(schema) else None])
 
 
 def _digest(content: list) -> str:

@@ -76,6 +76,15 @@ class Schema(Options):
             keys = [key for spec in self.features.values() if (key := getattr(spec, kind)) is not None]
             if len(set(keys)) < len(keys):
                 raise ValueError(f"features must have distinct {kind} keys, got {', '.join(keys)}")
+            for key in keys:
+                # A request has its features beside `id` and `options`, under the keys that they have in a record.
+                if key in (*self.id_keys, self.labels_key, "id", "options") or key.startswith("_"):
+                    raise ValueError(f"a feature's key must not be that of something else or begin with _, got {key!r}")
+        for modality, spec in self.features.items():
+            if modality in ("title", "keywords") or not modality.isidentifier():
+                raise ValueError(f"a modality must be one word other than title and keywords, got {modality!r}")
+            if spec.mean == spec.frames:
+                raise ValueError(f"{modality} must have distinct keys for mean and frames, got {spec.mean!r} twice")
         return self
 
     def decode(self, payload: bytes) -> Video:

@@ -69,7 +69,18 @@ class Store:
     def shapes(self) -> Shapes:
         """The sizes of the modalities that at least one video has."""
         contents = self.contents
-        return Shapes(classes=contents.records.classes, features=contents.features, frames=contents.frames)
+        return Shapes(
+            classes=contents.records.classes,
+            features=contents.features,
+            frames=contents.frames,
+            float_frames=tuple(modality for modality in contents.frames if self._has_float_frames(modality)),
+        )
+
+    def _has_float_frames(self, modality: str) -> bool:
+        columns = (
+            batch.schema.field(f"frames.{modality}").type for split in self.splits for batch in self.batches(split)
+        )
+        return pa.types.is_floating(next(columns).value_type.value_type)
 
     @property
     def name(self) -> str:

@@ -9,13 +9,15 @@ from pydantic import ValidationError
 
 from mmvid.config import Options, explain, option
 
+Metric = Literal["gap", "map", "hit_at_1", "perr"]
+
 
 class Rules(Options):
     """What a registered model's versions must reach, all measured on the split `gate`."""
 
     about: str = option("", "what the model is, for people")
-    metric: Literal["gap", "map", "hit_at_1", "perr"] = option("gap", "the metric that decides")
-    bars: dict[str, float] = option({}, "the least that each metric must reach")
+    metric: Metric = option("gap", "the metric that decides")
+    bars: dict[Metric, float] = option({}, "the least that each metric must reach")
     gain: float = option(0.0, "by how much the metric must exceed the champion's", ge=0)
 
 
@@ -33,6 +35,8 @@ def read_rules(path: Path, name: str) -> Rules:
     Raises:
         ValueError: if the file has no such model or a wrong entry; the message names the file and the entry.
     """
+    if not path.is_file():
+        raise ValueError(f"rules must be a YAML file, there is none at {path}")
     try:
         models = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:

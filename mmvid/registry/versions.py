@@ -33,8 +33,10 @@ def aliased(name: str, alias: str) -> str | None:
     """The version that an alias points to, or None."""
     try:
         return str(MlflowClient().get_model_version_by_alias(name, alias).version)
-    except MlflowException:
-        return None
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):  # no such model, no such alias
+            return None
+        raise  # a registry that cannot be reached has a champion all the same
 
 
 def crown(name: str, version: str) -> None:

@@ -342,7 +342,8 @@ def test_options_that_do_not_fit(maker, tmp_path, option, sentence):
 def test_the_fingerprint_moves_with_all_that_is_read_and_nothing_else(maker, tmp_path):
     maker.whole()
     schema = tmp_path / "schema.yaml"
-    schema.write_text("a")
+    text = "name: s\nclasses: {}\nfeatures:\n  visual: {{size: 4, mean: m}}\n"
+    schema.write_text(text.format(3))
     seen = [fingerprint(maker.folder, schema=schema)]
     (maker.folder / "README.md").write_text("not read")
     assert fingerprint(maker.folder, schema=schema) == seen[0]
@@ -352,7 +353,7 @@ def test_the_fingerprint_moves_with_all_that_is_read_and_nothing_else(maker, tmp
     seen.append(fingerprint(maker.folder, schema=schema))
     maker.write("train/train09.tfrecord", maker.videos("n", 3))
     seen.append(fingerprint(maker.folder, schema=schema))
-    schema.write_text("b")
+    schema.write_text(text.format(4))
     seen += [fingerprint(maker.folder, schema=schema), fingerprint(maker.folder, schema=schema, text="none")]
     assert len(set(seen)) == len(seen) == 6
 
@@ -377,3 +378,16 @@ def test_audioset(shared, tmp_path):
     row = store.table("train").slice(5, 1).to_pylist()[0]
     frames = np.array(row["frames.audio"], np.uint8)
     assert frames.shape[0] == row["num_frames"] and np.array_equal(mean_frame(frames), row["features.audio"])
+
+
+@pytest.mark.parametrize("on_error", ["stop", "skip"])
+def test_an_empty_shard_is_a_fault_or_counted(maker, tmp_path, on_error):
+    maker.whole()
+    path = maker.folder / "train" / "train99.tfrecord"
+    path.write_bytes(b"")
+    if on_error == "stop":
+        with pytest.raises(CorruptRecord, match=f"^{path}: record at byte 0: the file is empty$"):
+            make(maker, tmp_path / "store")
+        return
+    skipped = make(maker, tmp_path / "store", on_error="skip").contents.skipped
+    assert skipped.count == 1 and skipped.records[0].what == "the file is empty"

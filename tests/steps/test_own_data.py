@@ -69,6 +69,6 @@ def test_own_data_are_ingested_trained_promoted_and_served(workplace, lectures, 
     assert "stays: it cannot be measured on demo, it was trained on lectures" in capsys.readouterr().out
 
     service = serving.Service(serving.load_logged("models:/best@champion"))
-    record = {"mean_clip": [0, 0, 9, 0, 0, 0], "wav": [[128, 0, 255]], "options": {"top_k": 1}}
+    record = {"mean_clip": [0, 0, 9, 0, 0, 0], "mean_wav": [0, 0, 1], "options": {"top_k": 1}}
     (answer,) = service.answer([json.loads(json.dumps(record))])
     assert answer["labels"][0]["name"] == "subject 2"
