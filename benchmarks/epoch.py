@@ -4,17 +4,22 @@
 
 Makes a store of each number of video-level records of YouTube-8M's sizes (1024 + 128 floats, 3862 classes; 4.6 GB for a
 million) with the store's own writer, in a temporary folder. An epoch is read in shuffled order in batches of 1024 from
-the page cache, after one epoch to warm it. Each measure has a process of its own, on one core. Shown are GB of vectors
-a CPU second, medians of the repeats.
+the page cache, on one core and one thread: nothing is read ahead beside the training. Copies and epochs take turns in
+one process, after a turn that warms the page cache; the memory is measured in a process of its own. Shown are GB of
+vectors a CPU second, medians of the turns.
 
-    copy   the same vectors copied in their order from the mapped files, over an array that is larger than the cache
-    bare   an epoch without labels
-    epoch  `mmvid.records.loader.Loader`: ids, vectors, dense labels, presence, as training gets them; its share of copy
-    anon   MiB of anonymous memory (RssAnon) at its highest after a batch, above that before the store was opened
+    copy     the same vectors copied in their order from the mapped files, over an array that is larger than the cache
+    fresh    the same, each record batch's into a new array; its memory is mostly the last one's, still cached
+    bare     an epoch without labels
+    epoch    `mmvid.records.loader.Loader`: vectors, dense labels, presence, as training gets them
+    of copy  epoch's share of copy, median over the turns
+    all      the same share if the bytes of the labels, which are made and not copied, count as well
+    anon     MiB of anonymous memory (RssAnon) at its highest after a batch, above that before the store was opened
 """
 
 import argparse
 import functools
+import itertools
 import json
 import os
 import statistics
@@ -26,6 +31,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from mmvid.records.columns import matrix
 from mmvid.records.loader import Loader
@@ -45,7 +51,7 @@ WATCHED = 16  # batches from one look at the memory to the next: a look takes a 
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--videos", type=int, nargs="+", default=[10_000, 1_000_000], help="sizes of the stores")
-    parser.add_argument("--repeats", type=int, default=5, help="epochs whose median is shown (default 5)")
+    parser.add_argument("--repeats", type=int, default=5, help="turns whose median is shown (default 5)")
     parser.add_argument("--folder", help="where the stores are made (default: a temporary folder)")
     parser.add_argument("--measure", nargs=2, metavar=("WHAT", "STORE"), help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
@@ -53,7 +59,8 @@ def main(argv: list[str]) -> None:
         what, store = options.measure
         print(json.dumps(MEASURES[what](store, options.repeats)))
         return
-    print(f"{'videos':>10}{'GB':>7}{'copy':>8}{'bare':>8}{'epoch':>8}{'of copy':>9}{'anon':>8}")
+    heads = "".join(f"{head:>8}" for head in ("copy", "fresh", "bare", "epoch", "of copy", "all", "anon"))
+    print(f"{'videos':>10}{'GB':>7}{heads}", flush=True)
     for videos in options.videos:
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
             make(Path(folder), videos)
@@ -67,11 +74,13 @@ def compare(folder: str, videos: int, repeats: int) -> None:
         command = [sys.executable, "-m", "benchmarks.epoch", "--repeats", str(repeats), "--measure", what, folder]
         return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
-    copy, bare, epoch, memory = (ask(what) for what in MEASURES)
-    gigabytes = copy["bytes"] / 1e9
-    rates = [gigabytes / statistics.median(found["seconds"]) for found in (copy, bare, epoch)]
-    shown = "".join(f"{rate:>8.2f}" for rate in rates) + f"{rates[2] / rates[0]:>9.0%}"
-    print(f"{videos:>10,}{gigabytes:>7.2f}{shown}{memory['MiB']:>8.1f}", flush=True)
+    speed, memory = (ask(what) for what in MEASURES)
+    gigabytes = speed["bytes"] / 1e9
+    rates = "".join(f"{gigabytes / statistics.median(taken):>8.2f}" for taken in speed["seconds"].values())
+    copies, epochs = speed["seconds"]["copy"], speed["seconds"]["epoch"]
+    share = statistics.median(copy / epoch for copy, epoch in zip(copies, epochs, strict=True))
+    both = share * (1 + speed["label bytes"] / speed["bytes"])
+    print(f"{videos:>10,}{gigabytes:>7.2f}{rates}{share:>8.0%}{both:>8.0%}{memory['MiB']:>8.1f}", flush=True)
 
 
 def make(folder: Path, videos: int) -> None:
@@ -114,38 +123,58 @@ def draw(schema: Schema, shard: int, videos: int) -> Iterator[Video]:
             yield Video(f"{shard:04d}{first + row:06d}", np.unique(labels[row]), vectors)
 
 
-def measure_copy(folder: str, repeats: int) -> dict:
-    parts = vectors(folder)
-    into = np.ones(TARGET, np.float32)
-
-    def run() -> None:
-        place = 0
-        for part in parts:
-            if place + part.size > TARGET:
-                place = 0
-            np.copyto(into[place : place + part.size], part)
-            place += part.size
-
-    return {"bytes": sum(part.nbytes for part in parts), "seconds": timed(run, repeats)}
-
-
-def vectors(folder: str) -> list[np.ndarray]:
-    """The values of all features, one array a record batch and modality, views of the mapped files."""
+def measure_speed(folder: str, repeats: int) -> dict:
+    """CPU seconds of each turn of each kind of work, and the bytes of an epoch."""
+    on_one_core()
     store = Store.open(folder)
+    parts = vectors(store)
+    runs = {
+        "copy": functools.partial(copy_over, parts, np.ones(TARGET, np.float32)),
+        "fresh": functools.partial(copy_fresh, parts),
+        "bare": epochs(Loader(store, SPLIT, BATCH, shuffle=True, drop_labels=True)),
+        "epoch": epochs(Loader(store, SPLIT, BATCH, shuffle=True)),
+    }
+    seconds = {what: [] for what in runs}
+    for turn in range(repeats + 1):
+        for what, run in runs.items():
+            begin = time.process_time()
+            run()
+            if turn:
+                seconds[what].append(time.process_time() - begin)
+    labels = store.count(SPLIT) * store.shapes.classes  # a byte each
+    return {"bytes": sum(part.nbytes for part in parts), "label bytes": labels, "seconds": seconds}
+
+
+def vectors(store: Store) -> list[np.ndarray]:
+    """The values of all features, one array a record batch and modality, views of the mapped files."""
     batches = store.batches(SPLIT)
     return [matrix(rows.column(f"features.{name}")).reshape(-1) for rows in batches for name in store.shapes.features]
 
 
-def measure_epoch(folder: str, repeats: int, drop_labels: bool = False) -> dict:
-    loader = Loader(Store.open(folder), SPLIT, BATCH, shuffle=True, drop_labels=drop_labels)
-    epochs = iter(range(repeats + 1))
+def copy_over(parts: list[np.ndarray], into: np.ndarray) -> None:
+    place = 0
+    for part in parts:
+        if place + part.size > into.size:
+            place = 0
+        np.copyto(into[place : place + part.size], part)
+        place += part.size
+
+
+def copy_fresh(parts: list[np.ndarray]) -> None:
+    for part in parts:
+        part.copy()
+
+
+def epochs(loader: Loader) -> Callable[[], None]:
+    """Reads the next epoch at each call."""
+    numbers = itertools.count()
 
     def run() -> None:
-        loader.set_epoch(next(epochs))
+        loader.set_epoch(next(numbers))
         if sum(len(batch) for batch in loader) != loader.count:
             raise RuntimeError(f"an epoch must have {loader.count} videos")
 
-    return {"seconds": timed(run, repeats)}
+    return run
 
 
 def measure_memory(folder: str, repeats: int) -> dict:
@@ -161,24 +190,13 @@ def measure_memory(folder: str, repeats: int) -> dict:
     return {"MiB": most - before}
 
 
-MEASURES = {
-    "copy": measure_copy,
-    "bare": functools.partial(measure_epoch, drop_labels=True),
-    "epoch": measure_epoch,
-    "memory": measure_memory,
-}
+MEASURES = {"speed": measure_speed, "memory": measure_memory}
 
 
-def timed(run: Callable[[], None], repeats: int) -> list[float]:
-    """CPU seconds of each run on one core, after one that warms the page cache."""
+def on_one_core() -> None:
+    torch.set_num_threads(1)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    seconds = []
-    for _ in range(repeats + 1):
-        begin = time.process_time()
-        run()
-        seconds.append(time.process_time() - begin)
-    return seconds[1:]
 
 
 def anonymous() -> float:

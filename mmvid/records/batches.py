@@ -1,6 +1,7 @@
 """Batches of videos: the contract between the store and every classifier."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -33,7 +34,7 @@ class Batch:
         weights: float (B, C) that multiplies the loss, or None.
     """
 
-    ids: list[str]
+    ids: Sequence[str]
     features: dict[str, Tensor] = dataclasses.field(default_factory=dict)
     frames: dict[str, Tensor] = dataclasses.field(default_factory=dict)
     num_frames: Tensor | None = None

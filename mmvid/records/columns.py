@@ -2,13 +2,21 @@
 
 A shuffled batch takes its rows from nearly as many record batches as it has rows, so a loop over record batches
 would cost more than the copying. All batches are mapped into one address space: with the address of each batch's
-buffer, the place of every row is arithmetic on whole arrays, and numpy gathers the rows in one call. The data stay
-in the page cache; only what is gathered is copied.
+buffer, the place of every row is arithmetic on whole arrays, and one call gathers the rows. The data stay in the page
+cache; only what is gathered is copied.
 """
+
+import functools
+import warnings
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
+import torch
 from numpy.lib.stride_tricks import as_strided
+from torch import Tensor
+
+from mmvid.records.buffers import Buffers
 
 
 class Space:
@@ -65,11 +73,18 @@ class Vectors:
         self.space = Space([matrix(each).reshape(-1) for each in arrays])
         items = self.space.items
         places = len(items) - self.width + 1
-        self.windows = as_strided(items, (places, self.width), items.strides * 2, writeable=False)
+        windows = as_strided(items, (places, self.width), items.strides * 2, writeable=False)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # it is only read
+            self.windows = torch.from_numpy(windows)
+        self.buffers = Buffers(self.width, items.dtype)
 
-    def gather(self, chunk: np.ndarray, row: np.ndarray) -> np.ndarray:
+    def gather(self, chunk: np.ndarray, row: np.ndarray) -> Tensor:
         """The vectors, a copy, ``(B, D)``."""
-        return self.windows[self.space.base[chunk] + row * self.width]
+        places = self.space.base[chunk] + row * self.width
+        # Copied one after the other, each row would wait until its page is looked up; here many look-ups overlap.
+        self.space.items.take(places)
+        return torch.index_select(self.windows, 0, torch.from_numpy(places), out=self.buffers.take(len(places)))
 
 
 class Ragged:
@@ -104,6 +119,35 @@ class Strings(Ragged):
             return [data[begin:end].decode() for begin, end in spans]
         text = data.decode()  # where a character is a byte, once is enough
         return [text[begin:end] for begin, end in spans]
+
+
+class LazyStrings(Sequence):
+    """Rows of a column of strings, read when one is first asked for. It behaves and is pickled as a list."""
+
+    def __init__(self, column: Strings, chunk: np.ndarray, row: np.ndarray):
+        self._column, self._chunk, self._row = column, chunk, row
+
+    @functools.cached_property
+    def _strings(self) -> list[str]:
+        return self._column.gather_strings(self._chunk, self._row)
+
+    def __len__(self) -> int:
+        return len(self._row)
+
+    def __getitem__(self, place):
+        return self._strings[place]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._strings)
+
+    def __eq__(self, other: object) -> bool:
+        return self._strings == (other._strings if isinstance(other, LazyStrings) else other)
+
+    def __repr__(self) -> str:
+        return repr(self._strings)
+
+    def __reduce__(self):
+        return list, (self._strings,)
 
 
 class Frames:

@@ -39,7 +39,8 @@ class Permutation:
         left = values // self.side
         right = values - left * self.side
         for key in self.keys:
-            left, right = right, (left + _mix(right + key)) % self.side
+            mixed = left + _mix(right + key)
+            left, right = right, mixed - mixed // self.side * self.side  # faster than numpy's remainder
         return left * self.side + right
 
 

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import math
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -254,3 +255,26 @@ def test_ids_that_are_not_ascii(maker, tmp_path):
     maker.write("train.tfrecord", [maker.video(name) for name in names])
     store = ingest(maker.folder, maker.schema, tmp_path / "store", dev_share=1e-9)
     assert ids_of(Loader(store, "train", 2)) == names
+
+
+def test_ids_behave_as_a_list(store):
+    batch = next(iter(Loader(store, "train", 5)))
+    ids = list(batch.ids)
+    assert len(batch.ids) == 5 and batch.ids == ids and batch.ids != ids[:4] and batch.ids == batch.ids
+    assert (batch.ids[0], batch.ids[-1], batch.ids[1:3]) == (ids[0], ids[4], ids[1:3])
+    assert ids[2] in batch.ids and batch.ids.index(ids[2]) == 2 and repr(batch.ids) == repr(ids)
+    assert pickle.loads(pickle.dumps(batch.ids)) == ids
+
+
+def test_a_batch_that_is_held_is_not_overwritten(store):
+    """Also where only a view of it is left, and where it was made without autograd."""
+    loader = Loader(store, "train", 4, shuffle=True)
+    with torch.inference_mode():
+        held = [(batch.features["visual"][1:], batch.labels.numpy().T) for batch in loader]
+    copies = [(visual.clone(), labels.copy()) for visual, labels in held]
+    loader.set_epoch(1)
+    for batch in loader:
+        for values in (*batch.features.values(), batch.labels):
+            values.fill_(1)
+    for (visual, labels), (visual_then, labels_then) in zip(held, copies, strict=True):
+        assert torch.equal(visual, visual_then) and np.array_equal(labels, labels_then)
