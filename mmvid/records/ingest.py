@@ -280,7 +280,9 @@ def _converted(waiting: list[Task], workers: int) -> Iterator[Task]:
     """Yields each task when its shard is done."""
     if workers > 1:
         remote = any(storage.is_remote(task.source) for task in waiting)
-        yield from run_in_processes(convert, waiting, workers, storage.REMOTE_MODULES if remote else ())
+        # The main module, which every process imports again, most likely imports this one.
+        modules = (__name__, *(storage.REMOTE_MODULES if remote else ()))
+        yield from run_in_processes(convert, waiting, workers, modules)
         return
     for task in waiting:
         convert(task)
