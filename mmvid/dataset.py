@@ -4,6 +4,7 @@ from pathlib import Path
 
 from mmvid.config import Options, deciding, option
 from mmvid.records import demo, ingest
+from mmvid.records.sources import absolute, find_sources, title_of
 from mmvid.records.store import Store
 from mmvid.runs import Command, Finished, Run, Task, home
 
@@ -13,7 +14,9 @@ DEMO_NOTE = "demo data (made)"
 class DataConfig(Options):
     """The data set."""
 
-    data: str = option("demo", "a folder of TFRecords, an ingested store, or `demo`, made data", decides=False)
+    data: str = option(
+        "demo", "TFRecords (folder, pattern, list, s3://bucket/folder), a store, or `demo`, made data", decides=False
+    )
     schema_name: str = option("", "built-in schema or a YAML file; the demo has its own", alias="schema")
     text: str = option("auto", "JSON Lines of titles and keywords; auto: text.jsonl beside the records; none")
     vocabulary: str = option("auto", "CSV of the labels' names; auto: the schema's file beside the records")
@@ -32,33 +35,32 @@ def open_dataset(command: Command, config: DataConfig, *, force: bool = False, o
         force: ingests again.
         own: the ingest is what the command is for.
     """
-    folder, schema = Path(config.data), config.schema_name
+    data, schema = config.data, config.schema_name
     if config.data == "demo":
         if schema not in ("", "demo"):
             raise ValueError(f"schema must be none or `demo` for the demo data, got {schema}")
-        folder, schema = make_demo(command, demo.DemoConfig(), keep=True) / "video", "demo"
-    if (folder / "manifest.json").exists():
+        data, schema = str(make_demo(command, demo.DemoConfig(), keep=True) / "video"), "demo"
+    if (Path(data) / "manifest.json").exists():
         settled = [name for name, value in deciding(config).items() if value != deciding(DataConfig())[name]]
         if settled:
-            raise ValueError(f"{settled[0]} was settled when {folder} was ingested; leave it out, or give the records")
-        return Store.open(folder)
-    if not folder.is_dir():
-        raise ValueError(f"data must be `demo` or a folder, there is none at {folder.absolute()}")
+            raise ValueError(f"{settled[0]} was settled when {data} was ingested; leave it out, or give the records")
+        return Store.open(Path(data))
+    find_sources(data)  # a mistake in it is told before one in what belongs to it
     if not schema:
-        raise ValueError(f"schema must be given for {folder}: a built-in name such as youtube8m, or a YAML file")
+        raise ValueError(f"schema must be given for {data}: a built-in name such as youtube8m, or a YAML file")
     task = Task(
         entry="ingest",
         options={name: value for name, value in deciding(config).items() if name != "schema"},
-        inputs={"records": ingest.fingerprint(folder, schema=schema, text=config.text, vocabulary=config.vocabulary)},
+        inputs={"records": ingest.fingerprint(data, schema=schema, text=config.text, vocabulary=config.vocabulary)},
         modules=("mmvid.records.ingest",),
-        name=f"ingest {folder.resolve().name}",
+        name=f"ingest {title_of(data)}",
     )
-    place = home() / "stores" / f"{folder.resolve().name}-{task.key[:12]}"
+    place = home() / "stores" / f"{title_of(data)}-{task.key[:12]}"
 
     def compute(run: Run) -> None:
-        run.params({"data": str(folder.resolve()), "schema": schema, "store": str(place)})
+        run.params({"data": absolute(data), "schema": schema, "store": str(place)})
         store = ingest.ingest(
-            folder,
+            data,
             schema,
             place,
             text=config.text,

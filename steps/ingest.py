@@ -2,6 +2,7 @@
 
     mlflow run . -e ingest -P data=/data/yt8m -P schema=youtube8m
     python -m steps.ingest --data /data/yt8m --schema youtube8m
+    python -m steps.ingest --data s3://videos/yt8m --schema youtube8m --workers 2
 
 Reads  train*, validate*, test* (and dev*) shards of --data, text.jsonl and the labels' names beside them.
 Logs   manifest.json, videos/<split>, records/skipped, the data set's digest.

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
+from mmvid import storage
 from mmvid.config import Options, option
 from mmvid.durable import replacing
 from mmvid.records.manifest import LISTED, Counts, FileEntry, OnError, Skipped, SkippedRecord
@@ -22,6 +23,7 @@ from mmvid.records.shards import ShardWriter
 from mmvid.records.splits import hash64, split_of
 from mmvid.records.text import NO_TEXT, TextIndex
 from mmvid.records.video import BadRecord, Video
+from mmvid.storage import File
 from mmvid.tfrecords.example import Parser
 from mmvid.tfrecords.framing import CorruptRecord, read_records
 
@@ -34,9 +36,8 @@ class Task:
 
     Attributes:
         store: the folder to write into.
-        source: the TFRecord file; `relative` is its name in the source folder.
+        source: the TFRecord file, by whose size and version it is known again; `relative` is its name in the source.
         split: the source split, and `number` the shard's place in it.
-        size, changed: the file's bytes and time of change (ns), by which it is known again.
         schema: what its records hold.
         frames: modality -> type of its frames, see `shards.columns`.
         has_dev, dev_share, seed: see `splits.split_of`.
@@ -45,12 +46,10 @@ class Task:
     """
 
     store: Path
-    source: Path
+    source: File
     relative: str
     split: str
     number: int
-    size: int
-    changed: int
     schema: Schema
     frames: dict[str, str]
     has_dev: bool
@@ -74,8 +73,8 @@ class Task:
             self.relative,
             self.split,
             self.number,
-            self.size,
-            self.changed,
+            self.source.size,
+            self.source.version,
             self.schema.model_dump(mode="json"),
         ]
         told += [self.frames, self.has_dev, self.dev_share, self.seed, self.on_error, self.text_digest]
@@ -102,14 +101,14 @@ def convert(task: Task) -> None:
 
     Raises:
         CorruptRecord, BadRecord: at the first record that does not fit, if `on_error` is `stop`.
-        ValueError: if the file changed since the ingest began.
+        ValueError: if the file changed since the ingest began. OSError: if it is gone, or cannot be read.
     """
     writers: dict[str, ShardWriter] = {}
     hashes, problems, joined, hidden = [], [], 0, 0
     texts = _texts(task)
     _note_path(task).unlink(missing_ok=True)  # it may be another ingest's, whose files are now replaced
-    if task.size == 0:
-        empty = CorruptRecord(task.source, 0, "truncated", "the file is empty")
+    if task.source.size == 0:
+        empty = CorruptRecord(task.source.place, 0, "truncated", "the file is empty")
         if task.on_error == "stop":
             raise empty
         problems.append(empty)
@@ -125,7 +124,7 @@ def convert(task: Task) -> None:
                 writers[split] = stack.enter_context(ShardWriter(path, split, task.schema, task.frames))
             writers[split].add(id, video, text or NO_TEXT)
             hashes.append(hash64(id))
-        _check_unchanged(task)
+        storage.check_unchanged(task.source)
     done = Done(
         key=task.key(),
         files=[writers[split].entry for split in sorted(writers)],
@@ -212,12 +211,6 @@ def _texts(task: Task) -> TextIndex | None:
 
 
 _load_texts = functools.cache(TextIndex.load)  # once a process, not once a shard
-
-
-def _check_unchanged(task: Task) -> None:
-    status = task.source.stat()
-    if (status.st_size, status.st_mtime_ns) != (task.size, task.changed):
-        raise ValueError(f"{task.source}: the file changed while it was read; run the ingest again")
 
 
 def _skipped(task: Task, problems: list[Problem]) -> Skipped:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mmvid.durable import exclusively, remove_leftovers
+from mmvid import storage
+from mmvid.durable import exclusively, remove_leftovers, replacing
 from mmvid.records.conversion import STATE, Task, convert, find_done, frames_type
 from mmvid.records.distinct import check_distinct
 from mmvid.records.manifest import (
@@ -37,10 +38,12 @@ from mmvid.records.manifest import (
 )
 from mmvid.records.processes import run_in_processes
 from mmvid.records.schema import Schema, load_schema
-from mmvid.records.splits import PAPER_DEV_SHARE, SPLITS, find_shards
+from mmvid.records.sources import Shards, Sources, absolute, find_sources
+from mmvid.records.splits import PAPER_DEV_SHARE, SPLITS
 from mmvid.records.store import Store
 from mmvid.records.text import TextIndex
 from mmvid.records.vocabulary import read_vocabulary, unnamed
+from mmvid.storage import File
 
 __all__ = ["OnError", "fingerprint", "ingest"]
 
@@ -60,14 +63,14 @@ def ingest(
     workers: int = 1,
     progress: bool = True,
 ) -> Store:
-    """Makes a store of a folder of TFRecords, or finds it made.
+    """Makes a store of TFRecords, or finds it made.
 
     A process needs some 80 MiB for its libraries, and at most 16 MiB for each split that a shard gives to (three where
     dev is cut from train), whatever the size of shards and store. The text file adds 16 bytes a line, which all
-    processes share.
+    processes share; one on S3 is copied to the store's folder as long as the ingest runs.
 
     Args:
-        data: the folder; see `splits.find_shards`.
+        data: a folder, a pattern or a list, on disk or on S3; see `sources.find_sources`.
         schema: a schema, the name of a built-in one, or a YAML file.
         folder: where the store goes: nothing, an empty folder, a store, or what a killed ingest left. A store of
             the same input is returned as it is, one of another input is replaced.
@@ -87,7 +90,7 @@ def ingest(
             whatever `on_error` is, if an id comes twice.
         OSError: if a file cannot be read or written, or a worker process died.
     """
-    data, folder = Path(data), Path(folder)
+    folder = Path(folder)
     schema = schema if isinstance(schema, Schema) else load_schema(schema)
     if not 0 < dev_share < 1:
         raise ValueError(f"dev_share must be between 0 and 1, got {dev_share}")
@@ -95,16 +98,16 @@ def ingest(
         raise ValueError(f"workers must be at least 1, got {workers}")
     if on_error not in ("stop", "skip"):
         raise ValueError(f"on_error must be stop or skip, got {on_error!r}")
-    shards = find_shards(data)
-    vocabulary_path = _vocabulary_path(data, schema, vocabulary)
-    if vocabulary_path is None:
+    sources = find_sources(data)
+    vocabulary_file = _vocabulary_file(sources, schema, vocabulary)
+    if vocabulary_file is None:
         names = [unnamed(label) for label in range(schema.classes)]
     else:
-        names = read_vocabulary(vocabulary_path, schema.classes)
-    text_path = _text_path(data, text)
+        names = read_vocabulary(vocabulary_file, schema.classes)
+    text_file = _text_file(sources, text)
     with _exclusively(folder):
-        index = None if text_path is None else TextIndex.build(text_path)
-        tasks = _plan(data, schema, folder, shards, index, (dev_share, seed, on_error))
+        index = None if text_file is None else _index(text_file, folder)
+        tasks = _plan(schema, folder, sources.shards, index, (dev_share, seed, on_error))
         request = _digest([FORMAT, names, [task.key() for task in tasks]])
         if (folder / NAME).exists():
             if read_manifest(folder).source.request == request:
@@ -121,13 +124,13 @@ def ingest(
             _remove_leftovers(folder)
         check_distinct(tasks)
         source = Source(
-            folder=str(data.resolve()),
+            folder=absolute(data),
             request=request,
-            has_dev="dev" in shards,
+            has_dev="dev" in sources.shards,
             dev_share=dev_share,
             seed=seed,
             on_error=on_error,
-            vocabulary=None if vocabulary_path is None else str(vocabulary_path.resolve()),
+            vocabulary=None if vocabulary_file is None else storage.absolute(vocabulary_file),
         )
         write_manifest(folder, _manifest(schema, names, source, index, tasks))
         shutil.rmtree(folder / STATE)
@@ -142,23 +145,25 @@ def fingerprint(
     text: str | os.PathLike = "auto",
     vocabulary: str | os.PathLike = "auto",
 ) -> str:
-    """A cheap digest of what an ingest would read: names, sizes and times of change of shards, text and names.
+    """A cheap digest of what an ingest would read: names, sizes and versions of shards, text and labels' names.
 
-    The schema is told by its content. Where the vocabulary is found by
-    itself, every CSV file of the folder counts.
+    The schema is told by its content. Where the vocabulary is found by itself, every CSV file beside the shards
+    counts. A version is the time of change, on S3 the ETag.
 
     Raises:
-        ValueError: as `splits.find_shards`, or if a file that is named is not there.
+        ValueError: as `sources.find_sources`, or if a file that is named is not there.
     """
-    data = Path(data)
-    paths = [path for found in find_shards(data).values() for path in found]
-    text_path = _text_path(data, text)
-    paths += [] if text_path is None else [text_path]
+    sources = find_sources(data)
+    named = [(split, name, file) for split, found in sources.shards.items() for name, file in found.items()]
+    text_file = _text_file(sources, text)
+    beside = [] if text_file is None else [text_file]
     if str(vocabulary) == "auto":
-        paths += sorted(data.glob("*.csv"))
+        listed = (file for folder in sources.folders for file in storage.list_files(folder))
+        beside += [file for file in listed if file.name.endswith(".csv")]
     elif str(vocabulary) != "none":
-        paths.append(_existing(Path(vocabulary), "vocabulary"))
-    told = [(os.path.relpath(path, data), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+        beside.append(_existing(vocabulary, "vocabulary"))
+    named += [("", file.name, file) for file in beside]
+    told = [(split, name, file.size, file.version) for split, name, file in named]
     return _digest([told, load_schema(schema).model_dump(mode="json") if str(schema) else None])
 
 
@@ -166,22 +171,39 @@ def _digest(content: list) -> str:
     return hashlib.blake2b(json.dumps(content).encode(), digest_size=16).hexdigest()
 
 
-def _text_path(data: Path, text: str | os.PathLike) -> Path | None:
+def _text_file(sources: Sources, text: str | os.PathLike) -> File | None:
     if str(text) == "auto":
-        return data / TEXT_FILE if (data / TEXT_FILE).is_file() else None
-    return None if str(text) == "none" else _existing(Path(text), "text")
+        return sources.beside(TEXT_FILE)
+    return None if str(text) == "none" else _existing(text, "text")
 
 
-def _vocabulary_path(data: Path, schema: Schema, vocabulary: str | os.PathLike) -> Path | None:
+def _vocabulary_file(sources: Sources, schema: Schema, vocabulary: str | os.PathLike) -> File | None:
     if str(vocabulary) == "auto":
-        return next((data / name for name in schema.vocabulary_files if (data / name).is_file()), None)
-    return None if str(vocabulary) == "none" else _existing(Path(vocabulary), "vocabulary")
+        found = map(sources.beside, schema.vocabulary_files)
+        return next((file for file in found if file is not None), None)
+    return None if str(vocabulary) == "none" else _existing(vocabulary, "vocabulary")
 
 
-def _existing(path: Path, option: str) -> Path:
-    if not path.is_file():
-        raise ValueError(f"{option} must be auto, none or a file, there is none at {path}")
-    return path
+def _existing(place: str | os.PathLike, option: str) -> File:
+    file = storage.find_file(place)
+    if file is None:
+        raise ValueError(f"{option} must be auto, none or a file, there is none at {place}")
+    return file
+
+
+def _index(text: File, folder: Path) -> TextIndex:
+    """The index of a text file, which is read here and there: one on S3 is copied first."""
+    if not storage.is_remote(text):
+        return TextIndex.build(Path(text))
+    (folder / STATE).mkdir(exist_ok=True)
+    copied = folder / STATE / TEXT_FILE
+    try:
+        with replacing(copied) as temporary, storage.opened(text) as source, open(temporary, "xb") as target:
+            shutil.copyfileobj(source, target)
+        return TextIndex.build(copied, called=text.place)
+    except BaseException:
+        copied.unlink(missing_ok=True)
+        raise
 
 
 @contextlib.contextmanager
@@ -199,28 +221,24 @@ def _exclusively(folder: Path) -> Iterator[None]:
 
 
 def _plan(
-    data: Path,
     schema: Schema,
     folder: Path,
-    shards: dict[str, list[Path]],
+    shards: Shards,
     index: TextIndex | None,
     options: tuple[float, int, OnError],
 ) -> list[Task]:
     dev_share, seed, on_error = options
     frames = _first_frames(schema, shards)
     tasks = []
-    for split, paths in shards.items():
-        for number, path in enumerate(paths):
-            status = path.stat()
+    for split, files in shards.items():
+        for number, (name, file) in enumerate(files.items()):
             tasks.append(
                 Task(
                     store=folder,
-                    source=path,
-                    relative=path.relative_to(data).as_posix(),
+                    source=file,
+                    relative=name,
                     split=split,
                     number=number,
-                    size=status.st_size,
-                    changed=status.st_mtime_ns,
                     schema=schema,
                     frames=frames,
                     has_dev="dev" in shards,
@@ -235,11 +253,11 @@ def _plan(
     return tasks
 
 
-def _first_frames(schema: Schema, shards: dict[str, list[Path]]) -> dict[str, str]:
+def _first_frames(schema: Schema, shards: Shards) -> dict[str, str]:
     """The types of the frames of the first video that can be read; modalities that it lacks are of bytes."""
-    for paths in shards.values():
-        for path in paths:
-            for video in schema.read(path, on_bad=lambda problem: None):
+    for files in shards.values():
+        for file in files.values():
+            for video in schema.read(file, on_bad=lambda problem: None):
                 kinds = {modality: frames_type(rows) for modality, rows in video.frames.items()}
                 framed = [modality for modality, spec in schema.features.items() if spec.frames and kinds]
                 return {modality: kinds.get(modality, "uint8") for modality in framed}
@@ -250,17 +268,20 @@ def _run(tasks: list[Task], workers: int, progress: bool) -> None:
     """Converts the shards that are not done yet."""
     shown = progress and sys.stderr.isatty()
     waiting = [task for task in tasks if find_done(task) is None]
-    total, left = (sum(task.size for task in part) for part in (tasks, waiting))
+    total, left = (sum(task.source.size for task in part) for part in (tasks, waiting))
     # What was there already is `initial`: it says nothing about speed.
     with tqdm(desc="ingest", total=total, initial=total - left, unit="B", unit_scale=True, disable=not shown) as bar:
         for task in _converted(waiting, min(workers, len(waiting))):
-            bar.update(task.size)
+            bar.update(task.source.size)
 
 
 def _converted(waiting: list[Task], workers: int) -> Iterator[Task]:
     """Yields each task when its shard is done."""
     if workers > 1:
-        yield from run_in_processes(convert, waiting, workers)
+        remote = any(storage.is_remote(task.source) for task in waiting)
+        # The main module, which every process imports again, most likely imports this one.
+        modules = (__name__, *(storage.REMOTE_MODULES if remote else ()))
+        yield from run_in_processes(convert, waiting, workers, modules)
         return
     for task in waiting:
         convert(task)
@@ -285,8 +306,8 @@ def _manifest(schema: Schema, names: list[str], source: Source, index: TextIndex
     files.sort(key=lambda file: (SPLITS.index(file.split), file.name))
     text = None
     if index is not None:
-        file, rows = str(index.path.resolve()), len(index)
-        text = TextCounts(file=file, rows=rows, joined=joined, no_video=rows - joined)
+        rows = len(index)
+        text = TextCounts(file=storage.absolute(index.called), rows=rows, joined=joined, no_video=rows - joined)
     return Manifest(
         digest=store_digest(schema, names, files),
         schema=schema,

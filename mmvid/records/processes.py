@@ -19,13 +19,16 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def run_in_processes(function: Callable[[T], None], tasks: Iterable[T], processes: int) -> Iterator[T]:
+def run_in_processes(
+    function: Callable[[T], None], tasks: Iterable[T], processes: int, modules: Iterable[str] = ()
+) -> Iterator[T]:
     """Calls `function(task)` for each task; yields the tasks as they are done.
 
     Args:
         function: a module's function; its module is imported once, not in every process.
         tasks: what can be pickled.
         processes: how many run at once.
+        modules: further modules that are imported once, not in every process.
 
     Raises:
         ChildProcessError: if a process was killed.
@@ -34,7 +37,7 @@ def run_in_processes(function: Callable[[T], None], tasks: Iterable[T], processe
     # Forking a process that has threads, as torch and MLflow start them, may lock it up.
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)
-    context.set_forkserver_preload(["__main__", function.__module__])
+    context.set_forkserver_preload(["__main__", function.__module__, *modules])
     waiting = collections.deque(tasks)
     running: dict[Connection, tuple[BaseProcess, T]] = {}
     try:

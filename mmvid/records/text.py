@@ -34,14 +34,16 @@ class TextIndex:
     """The lines of a JSON Lines file by id.
 
     Attributes:
-        path: the file.
+        path: the file, on disk.
+        called: the place that it is called by, where it is a copy.
         hashes: 64-bit hashes of the ids, uint64 ``(N,)``, ascending.
         offsets: the byte at which each line begins, uint64 ``(N,)``.
         digest: a digest of the file's bytes.
     """
 
-    def __init__(self, path: Path, hashes: np.ndarray, offsets: np.ndarray, digest: str):
+    def __init__(self, path: Path, hashes: np.ndarray, offsets: np.ndarray, digest: str, called: str = ""):
         self.path, self.hashes, self.offsets, self.digest = path, hashes, offsets, digest
+        self.called = called or str(path)
         with open(path, "rb") as file:
             self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if len(hashes) else b""
 
@@ -49,7 +51,7 @@ class TextIndex:
         return len(self.hashes)
 
     @classmethod
-    def build(cls, path: Path) -> "TextIndex":
+    def build(cls, path: Path, called: str = "") -> "TextIndex":
         """Reads the whole file once and checks every line.
 
         Raises:
@@ -58,17 +60,17 @@ class TextIndex:
         if not path.is_file():
             raise ValueError(f"text must be a JSON Lines file, there is none at {path}")
         hashes, offsets, digest = array.array("Q"), array.array("Q"), hashlib.blake2b(digest_size=16)
-        offset = 0
+        called, offset = called or str(path), 0
         with open(path, "rb") as file:
             for number, line in enumerate(file, 1):
                 digest.update(line)
                 if line.strip():
-                    hashes.append(hash64(_parse(line, f"{path}: line {number}")[0]))
+                    hashes.append(hash64(_parse(line, f"{called}: line {number}")[0]))
                     offsets.append(offset)
                 offset += len(line)
         hashed = np.frombuffer(hashes, np.uint64)
         order = np.argsort(hashed, kind="stable")
-        index = cls(path, hashed[order], np.frombuffer(offsets, np.uint64)[order], digest.hexdigest())
+        index = cls(path, hashed[order], np.frombuffer(offsets, np.uint64)[order], digest.hexdigest(), called)
         index._check_distinct()
         return index
 
@@ -97,7 +99,7 @@ class TextIndex:
         begin = int(self.offsets[row])
         end = self._bytes.find(b"\n", begin)
         line = self._bytes[begin:] if end < 0 else self._bytes[begin:end]
-        return _parse(line, f"{self.path}: byte {begin}")
+        return _parse(line, f"{self.called}: byte {begin}")
 
     def _check_distinct(self) -> None:
         for row in np.flatnonzero(self.hashes[1:] == self.hashes[:-1]):
@@ -105,7 +107,7 @@ class TextIndex:
             if one == other:
                 lines = sorted(self._bytes[: int(self.offsets[each])].count(b"\n") + 1 for each in (row, row + 1))
                 raise ValueError(
-                    f"{self.path}: id {one!r} stands on lines {lines[0]} and {lines[1]}; an id has one line"
+                    f"{self.called}: id {one!r} stands on lines {lines[0]} and {lines[1]}; an id has one line"
                 )
 
 

@@ -4,17 +4,21 @@ Names are not unique: YouTube-8M of 2017 has 4630 distinct ones among 4716. Ids 
 """
 
 import csv
-from pathlib import Path
+import io
+import os
+
+from mmvid import storage
+from mmvid.storage import File
 
 _ID_COLUMNS = ("index", "label_id", "id")
 _NAME_COLUMNS = ("name", "display_name", "label_name")
 
 
-def read_vocabulary(path: Path, classes: int) -> list[str]:
+def read_vocabulary(path: File | str | os.PathLike, classes: int) -> list[str]:
     """The name of each label.
 
     Args:
-        path: a CSV file with a header that has a column `index`, `label_id` or `id`, and one `name`,
+        path: a CSV file, on disk or on S3, with a header that has a column `index`, `label_id` or `id`, and one `name`,
             `display_name` or `label_name`, in any case; others are passed over.
         classes: C.
 
@@ -27,8 +31,8 @@ def read_vocabulary(path: Path, classes: int) -> list[str]:
     """
     names: dict[int, str] = {}
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = csv.reader(file, strict=True)
+        with storage.opened(path) as file, io.TextIOWrapper(file, "utf-8-sig", newline="") as text:
+            rows = csv.reader(text, strict=True)
             header = [column.strip().lower() for column in next(rows, [])]
             id_column = _column(path, header, _ID_COLUMNS)
             name_column = _column(path, header, _NAME_COLUMNS)
@@ -50,7 +54,7 @@ def unnamed(label: int) -> str:
     return f"label {label}"
 
 
-def _column(path: Path, header: list[str], names: tuple[str, ...]) -> int:
+def _column(path: File | str | os.PathLike, header: list[str], names: tuple[str, ...]) -> int:
     for name in names:
         if name in header:
             return header.index(name)

@@ -11,7 +11,6 @@ Source: TensorFlow, `tensorflow/core/lib/io/record_writer.h`, for the format.
 import contextlib
 import gzip
 import os
-import stat
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -20,6 +19,7 @@ from typing import BinaryIO
 
 import google_crc32c
 
+from mmvid import storage
 from mmvid.durable import replacing
 
 # Many video-level records a system call, yet smaller than a frame-level record, which then skips the buffer.
@@ -63,7 +63,7 @@ def read_records(
     """Reads a file record by record; memory is bounded by the longest record.
 
     Args:
-        path: a TFRecord file, plain or compressed by gzip (told by its first bytes, not its name).
+        path: a TFRecord file, on disk or on S3, plain or compressed by gzip (told by its first bytes, not its name).
         damaged: called with each damage. A record with a wrong payload checksum is then passed over; after a
             wrong length checksum, a truncation or a gzip fault no later record can be found, and the file
             ends there.
@@ -156,9 +156,8 @@ def _read_long(file: BinaryIO, length: int) -> bytes:
 def _opened(path: str | os.PathLike) -> Iterator[tuple[BinaryIO, int]]:
     """Opens a file for reading; beside it the most uncompressed bytes that it can hold."""
     bytes(_SPARE)
-    with open(path, "rb", buffering=_BUFFER) as file:
-        status = os.fstat(file.fileno())
-        size = status.st_size if stat.S_ISREG(status.st_mode) else 1 << 63
+    with storage.opened(path, _BUFFER) as file:
+        size = storage.size_of(path, file)
         if not _is_gzip(file.peek(12)[:12]):
             yield file, size
             return

@@ -1,11 +1,10 @@
-"""Which split a video goes to, and which shards a folder has."""
+"""Which split a video goes to."""
 
 import hashlib
-from pathlib import Path
 
 import pytest
 
-from mmvid.records.splits import PAPER_DEV_SHARE, find_shards, split_of
+from mmvid.records.splits import PAPER_DEV_SHARE, split_of
 
 IDS = [f"video{number}" for number in range(20000)]
 
@@ -44,55 +43,3 @@ def test_the_splits_are_pinned():
     told = ",".join(split(id) for id in IDS).encode()
     assert hashlib.sha256(told).hexdigest()[:16] == "562ec9d00900206f"
     assert [split(id) for id in ("", "é", "-0SdAVK79lg")] == ["train", "train", "train"]
-
-
-def touch(folder: Path, *names: str) -> Path:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(b"")
-    return folder
-
-
-def found(folder: Path) -> dict[str, list[str]]:
-    return {split: [path.name for path in paths] for split, paths in find_shards(folder).items()}
-
-
-@pytest.mark.parametrize("validate", ["validate", "val", "valid", "validation"])
-def test_shards_in_subfolders(tmp_path, validate):
-    touch(tmp_path, "train/b.tfrecord", "train/a.tfrecord.gz", f"{validate}/c.tfrecord", "test/d.tfrecord")
-    touch(tmp_path, "train/notes.txt", "train/.a.tfrecord", "dev/readme.md")
-    expected = {"train": ["a.tfrecord.gz", "b.tfrecord"], "validate": ["c.tfrecord"], "test": ["d.tfrecord"]}
-    assert found(tmp_path) == expected
-
-
-def test_shards_by_name(tmp_path):
-    touch(tmp_path, "train01.tfrecord", "train00.tfrecord", "validate0.tfrecord", "dev.tfrecord", "vocabulary.csv")
-    expected = {
-        "train": ["train00.tfrecord", "train01.tfrecord"],
-        "dev": ["dev.tfrecord"],
-        "validate": ["validate0.tfrecord"],
-    }
-    assert found(tmp_path) == expected
-
-
-@pytest.mark.parametrize(
-    ("names", "sentence"),
-    [
-        ([], "^data must have training shards as .*train/ or .*; found no shards$"),
-        (["validate/a.tfrecord"], "; found shards of validate only$"),
-        (["train/a.tfrecord", "train1.tfrecord"], " has train twice: folder train and file train1.tfrecord$"),
-        (
-            ["train/a.tfrecord", "val/a.tfrecord", "valid/a.tfrecord"],
-            " has validate twice: folder val and folder valid$",
-        ),
-        (["train/a.tfrecord", "part7.tfrecord"], "part7.tfrecord: the name of a shard must begin with its split "),
-    ],
-)
-def test_folders_that_are_not_clear(tmp_path, names, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        find_shards(touch(tmp_path, *names))
-
-
-def test_no_such_folder(tmp_path):
-    with pytest.raises(ValueError, match="^data must be a folder of TFRecords, there is none at .*nowhere$"):
-        find_shards(tmp_path / "nowhere")

@@ -57,7 +57,10 @@ def test_a_project_run_trains_into_the_run_that_mlflow_made(job, environment):
     [
         (["expert=8"], "error: unknown option --expert; did you mean --experts?"),
         (["experts=0"], "error: experts must be at least 1, got 0"),
-        (["data=/nowhere"], "error: data must be `demo` or a folder, there is none at /nowhere"),
+        (
+            ["data=/nowhere"],
+            "error: data must be `demo`, a store, or a folder, pattern or list of TFRecords; nothing is at /nowhere",
+        ),
     ],
 )
 def test_a_mistake_fails_the_run_with_one_sentence(job, environment, words, sentence):

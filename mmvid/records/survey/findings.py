@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from mmvid.records.schema import Schema
-from mmvid.records.splits import find_shards
+from mmvid.records.sources import find_sources
 from mmvid.records.store import Store
 from mmvid.records.survey.keys import Key
 from mmvid.records.survey.proposal import Fit, fit, id_key, labels_key, not_finite, rank_schemas, starting_schema
@@ -139,7 +139,7 @@ def _doubled(survey: Survey, id: Key | None) -> tuple[int, str] | None:
 
 def _has_splits(survey: Survey) -> bool:
     try:
-        return survey.kind == "TFRecord" and bool(find_shards(Path(survey.source)))
+        return survey.kind == "TFRecord" and bool(find_sources(survey.source).shards)
     except ValueError:
         return False
 
