@@ -55,7 +55,7 @@ class Loader:
                 videos, and on nothing else.
             seed: of the orders.
             rank, world_size: this process, and how many there are.
-            drop_labels: leaves labels out even where there are some.
+            drop_labels: leaves labels out, and the weights of segments, even where there are some.
 
         Raises:
             ValueError: if a modality is not in the store, frames are asked for and there are none, only some videos
@@ -117,6 +117,7 @@ class _Rows:
             return [batch.column(name) for batch in batches]
 
         self.ids, self.labels = Strings(column("id")), Ragged(column("labels"))
+        self.rated = None if store.schema.segments is None else Ragged(column("rated"))
         self.features = {m: Vectors(column(f"features.{m}")) for m in sizes if m in store.shapes.features}
         self.frames = {m: Frames(column(f"frames.{m}")) for m in sizes if frames and m in store.shapes.frames}
         self.ranges = {m: store.schema.features[m].quantised_range for m in self.frames}
@@ -134,17 +135,20 @@ class _Rows:
             features={m: torch.from_numpy(column.gather(chunk, row)) for m, column in self.features.items()},
             num_frames=torch.ones(len(rows), dtype=torch.int64),
             presence={name: torch.from_numpy(valid) for name, valid in presence.items()},
-            labels=self._dense_labels(chunk, row) if labelled else None,
+            labels=self._dense(self.labels, chunk, row, torch.bool) if labelled else None,
         )
+        if labelled and self.rated is not None:
+            batch.weights = self._dense(self.rated, chunk, row, torch.float32)
         if self.num_frames is not None:
             self._add_frames(batch, chunk.tolist(), row.tolist())
         return batch
 
-    def _dense_labels(self, chunk: np.ndarray, row: np.ndarray) -> Tensor:
-        values, lengths = self.labels.gather(chunk, row)
+    def _dense(self, column: Ragged, chunk: np.ndarray, row: np.ndarray, kind: torch.dtype) -> Tensor:
+        """Class ids as indicators (B, C)."""
+        values, lengths = column.gather(chunk, row)
         # torch keeps the memory of the last batch's; numpy would fault in new pages for each.
-        dense = torch.zeros((len(row), self.classes), dtype=torch.bool)
-        dense.numpy()[np.repeat(np.arange(len(row)), lengths), values] = True
+        dense = torch.zeros((len(row), self.classes), dtype=kind)
+        dense.numpy()[np.repeat(np.arange(len(row)), lengths), values] = 1
         return dense
 
     def _add_frames(self, batch: Batch, chunk: list[int], row: list[int]) -> None:
