@@ -65,7 +65,7 @@ def segment_map(
     Raises:
         ValueError: as `SegmentMeter.update`, or if top_n is below 1 or empty_classes unknown.
     """
-    meter = SegmentMeter(top_n=top_n, empty_classes=empty_classes)
+    meter = SegmentMeter(top_n=top_n, empty_classes=empty_classes, segments=scores.shape[:1].numel())
     meter.update(scores, labels, weights)
     return meter.compute()
 

@@ -177,8 +177,8 @@ def _hint(error: ValidationError) -> str:
     fault = error.errors()[0]
     if fault["type"] != "extra_forbidden":
         return ""
-    fields = Schema.model_fields if len(fault["loc"]) == 1 else FeatureSpec.model_fields
-    return _nearest(str(fault["loc"][-1]), list(fields))
+    spec = Schema if len(fault["loc"]) == 1 else SegmentSpec if fault["loc"][0] == "segments" else FeatureSpec
+    return _nearest(str(fault["loc"][-1]), list(spec.model_fields))
 
 
 def _nearest(word: str, words: list[str]) -> str:

@@ -44,6 +44,10 @@ GOOD = "name: s\nclasses: 2\nfeatures:\n  visual: {size: 4, mean: a}\n"
             GOOD.replace("size: 4", "size: 4, sice: 5"),
             "features.visual.sice must not be given: there is no such option; did you mean size?",
         ),
+        (
+            GOOD + "segments: {score: s}\n",
+            "segments.score must not be given: there is no such option; did you mean scores?",
+        ),
         (GOOD.replace("classes: 2", "classes: 0"), "classes must be at least 1, got 0"),
         (GOOD.replace("classes: 2\n", ""), "classes must be given"),
         (GOOD.replace("size: 4", "size: four"), "features.visual.size must be a whole number, got four"),
