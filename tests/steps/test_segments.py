@@ -65,6 +65,7 @@ def test_training_on_rated_segments_logs_their_map(folder):
     metrics = run.data.metrics
     # The share of positives, about a half, is what chance gives.
     assert 0.8 < metrics["gate/segment_map"] <= 1 and 0.8 < metrics["validate/segment_map"] <= 1
+    assert metrics["dev/gap"] > 0.8  # it would be far lower if what nobody rated counted as absent
     history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "train/loss")
     assert history[-1].value < 0.8 * history[0].value < 2 * np.log(2)  # two rated classes a segment, not six
     stored = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="predictions")
