@@ -1,10 +1,11 @@
 """A model over a split: predictions, and the metrics of all its videos and of groups of them."""
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from mmvid.classifiers import Classifier
@@ -22,8 +23,11 @@ def predict(
     key: str,
     kept: int = KEPT,
     progress: str = "",
+    watch: Callable[[Tensor, Batch], None] = lambda scores, batch: None,
 ) -> Predictions:
     """Scores every video and keeps the `kept` best classes of each.
+
+    Of rated segments, classes that nobody rated a segment for have the score 0, as the starter code evaluates them.
 
     Args:
         model: a classifier; it is put into evaluation mode.
@@ -32,6 +36,7 @@ def predict(
         key: the key of the run that trained the model.
         kept: classes to keep for each video, at most C.
         progress: what a progress bar is headed with; none shows no bar.
+        watch: is shown each batch and all its scores, (B, C), those of unrated classes too.
     """
     ids: list[str] = []
     kept_classes, kept_scores, labels, counts = [], [], [], []
@@ -41,7 +46,8 @@ def predict(
     with torch.inference_mode():
         for batch in bar:
             scores = model(batch.to(device)).float().cpu()
-            values, best = best_classes(scores, min(kept, classes))
+            watch(scores, batch)
+            values, best = best_classes(batch.weigh(scores), min(kept, classes))
             ids.extend(batch.ids)
             kept_scores.append(values.numpy())
             kept_classes.append(best.numpy().astype(np.int32))

@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
+from torch import Tensor
 
 from mmvid import classifiers, evaluation
 from mmvid.config import Options, deciding
 from mmvid.metrics import ranking
+from mmvid.metrics.segments import SegmentMeter
 from mmvid.packaging import Package
 from mmvid.predictions import Predictions
+from mmvid.records.batches import Batch
 from mmvid.records.loader import Loader
 from mmvid.records.store import Store
 from mmvid.runs import Task
@@ -150,14 +153,25 @@ def batches(
 def predict_split(
     model: classifiers.Classifier, store: Store, split: str, *, key: str, progress: bool = True
 ) -> tuple[Predictions, dict[str, float]]:
-    """Predictions of a split and their metrics: over all videos, with text, without text."""
+    """Predictions of a split and their metrics: over all videos, with text, without text.
+
+    Of rated segments also `segment_map`, from the scores of all classes, which the predictions do not keep.
+    """
+    meter = SegmentMeter(segments=store.count(split))
+
+    def watch(scores: Tensor, batch: Batch) -> None:
+        if batch.weights is not None:
+            meter.update(scores, batch.labels, batch.weights)
+
     predictions = evaluation.predict(
         model,
         batches(store, split, model, PREDICT_BATCH),
         classes=store.shapes.classes,
         key=key,
         progress=split if progress else "",
+        watch=watch,
     )
     with_text = store.has_text(split)
     groups = {"with_text": with_text, "without_text": ~with_text} if with_text.any() else {}
-    return predictions, evaluation.score(predictions, groups)
+    metrics = evaluation.score(predictions, groups)
+    return predictions, metrics | ({"segment_map": meter.compute()} if meter.seen else {})

@@ -147,7 +147,7 @@ class Classifying(lightning.LightningModule):
         return loss + self.model.penalty()
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        self.meter.update(self.model(batch).float(), batch.labels)
+        self.meter.update(batch.weigh(self.model(batch).float()), batch.labels)
 
     def on_validation_epoch_end(self) -> None:
         self.dev_metrics = {f"dev/{name}": float(value) for name, value in self.meter.compute().items()}

@@ -59,3 +59,21 @@ def perr(scores, labels):
         n = int(np.sum(y))
         values.append(sum(bool(y[c]) and s[c] > 0 for c in best_classes(s, n)) / n if n else 0.0)
     return float(np.mean(values))
+
+
+# --- Rated segments (google/youtube-8m, segment_eval_inference.py) ----------------------------------------------------
+
+
+def segment_map(scores, labels, rated, top_n, empty="drop"):
+    """For each class: rank, submit the top_n best, keep the rated ones, AP over all rated positives. Then the mean."""
+    values = []
+    for c in range(len(scores[0])):
+        column = [row[c] for row in scores]
+        submitted = [n for n, score in enumerate(column) if sum(other > score for other in column) < top_n]
+        items = [(column[n], bool(labels[n][c])) for n in submitted if rated[n][c]]
+        positives = sum(bool(y[c]) and bool(r[c]) for y, r in zip(labels, rated, strict=True))
+        if positives:
+            values.append(average_precision(items, positives))
+        elif empty == "zero" and any(r[c] for r in rated):
+            values.append(0.0)
+    return float(np.mean(values)) if values else math.nan

@@ -31,7 +31,7 @@ class Batch:
         token_lengths: words of each text, same keys -> int64 (B,).
         presence: modality -> bool (B,); `title` and `keywords` too, where the data set has text.
         labels: bool (B, C), or None where the split has none.
-        weights: float (B, C) that multiplies the loss, or None.
+        weights: float (B, C) that multiplies the loss, or None. Of segments 1 for the rated classes, else 0.
     """
 
     ids: Sequence[str]
@@ -46,6 +46,10 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def weigh(self, scores: Tensor) -> Tensor:
+        """Scores (B, C) as they are measured: times the weights, so that a class that nobody rated has 0."""
+        return scores if self.weights is None else scores * self.weights
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
         """The same batch with every tensor on `device`."""

@@ -17,8 +17,8 @@ from mmvid import storage
 from mmvid.config import Options, option
 from mmvid.durable import replacing
 from mmvid.records.manifest import LISTED, Counts, FileEntry, OnError, Skipped, SkippedRecord
-from mmvid.records.payloads import decode_video
 from mmvid.records.schema import Problem, Schema
+from mmvid.records.segments import decode_rows
 from mmvid.records.shards import ShardWriter
 from mmvid.records.splits import hash64, split_of
 from mmvid.records.text import NO_TEXT, TextIndex
@@ -113,16 +113,18 @@ def convert(task: Task) -> None:
             raise empty
         problems.append(empty)
     with contextlib.ExitStack() as stack:
-        for row, video in _numbered(task, problems):
-            id = _name(task, row, video)
-            hidden += not video.id
-            text = texts.find(video.id) if texts is not None else None
+        for row, videos in _numbered(task, problems):
+            # The id, the text and the split are the video's: segments of one are never divided between splits.
+            id = _name(task, row, videos[0].id)
+            hidden += not videos[0].id
+            text = texts.find(videos[0].id) if texts is not None else None
             joined += text is not None
             split = split_of(id, task.split, has_dev=task.has_dev, seed=task.seed, share=task.dev_share)
             if split not in writers:
                 path = task.store / f"{split}-{task.number:05d}.arrow"
                 writers[split] = stack.enter_context(ShardWriter(path, split, task.schema, task.frames))
-            writers[split].add(id, video, text or NO_TEXT)
+            for video in videos:
+                writers[split].add(id if video.start is None else f"{id}:{video.start}", video, text or NO_TEXT)
             hashes.append(hash64(id))
         storage.check_unchanged(task.source)
     done = Done(
@@ -157,9 +159,9 @@ def hashes_path(task: Task) -> Path:
 
 
 def named_videos(task: Task) -> Iterator[tuple[int, str]]:
-    """The number of each record that is kept, and the id that its row has in the store."""
-    for row, video in _numbered(task, []):
-        yield row, _name(task, row, video)
+    """The number of each record that is kept, and the id that its video has in the store."""
+    for row, videos in _numbered(task, []):
+        yield row, _name(task, row, videos[0].id)
 
 
 def frames_type(frames: np.ndarray) -> str:
@@ -167,8 +169,8 @@ def frames_type(frames: np.ndarray) -> str:
     return "uint8" if frames.dtype == np.uint8 else "float"
 
 
-def _numbered(task: Task, problems: list[Problem]) -> Iterator[tuple[int, Video]]:
-    """The shard's videos with the numbers of their records, which skipped ones count for too."""
+def _numbered(task: Task, problems: list[Problem]) -> Iterator[tuple[int, list[Video]]]:
+    """The number of each record, which skipped ones count for too, and its rows: a video, or its segments."""
 
     def report(problem: Problem) -> None:
         if task.on_error == "stop":
@@ -178,12 +180,13 @@ def _numbered(task: Task, problems: list[Problem]) -> Iterator[tuple[int, Video]
     parse, good = Parser().parse, 0
     for offset, payload in read_records(task.source, report):
         try:
-            video = decode_video(task.schema, payload, parse)
-            _check_frames(task, video)
+            videos = decode_rows(task.schema, payload, parse)
+            for video in videos:
+                _check_frames(task, video)
         except BadRecord as error:
             report(error.at(task.source, offset))
             continue
-        yield good + len(problems), video
+        yield good + len(problems), videos
         good += 1
 
 
@@ -191,8 +194,8 @@ def _note_path(task: Task) -> Path:
     return task.store / STATE / f"{task.name}.json"
 
 
-def _name(task: Task, row: int, video: Video) -> str:
-    return video.id or f"{task.relative}#{row}"
+def _name(task: Task, row: int, id: str) -> str:
+    return id or f"{task.relative}#{row}"
 
 
 def _check_frames(task: Task, video: Video) -> None:

@@ -53,7 +53,7 @@ class Loader:
                 videos, and on nothing else.
             seed: of the orders.
             rank, world_size: this process, and how many there are.
-            drop_labels: leaves labels out even where there are some.
+            drop_labels: leaves labels out, and the weights of segments, even where there are some.
 
         Raises:
             ValueError: if a modality is not in the store, frames are asked for and there are none, only some videos
@@ -108,12 +108,14 @@ class _Rows:
     def __init__(self, store: Store, split: str, sizes: dict[str, int], frames: bool):
         batches = store.batches(split)
         self.first = np.cumsum([0, *(batch.num_rows for batch in batches)])
-        self.buffers = Buffers(store.shapes.classes, np.bool_)  # of labels
+        self.label_buffers = Buffers(store.shapes.classes, np.bool_)
+        self.weight_buffers = Buffers(store.shapes.classes, np.float32)
 
         def column(name: str) -> list:
             return [batch.column(name) for batch in batches]
 
         self.ids, self.labels = Strings(column("id")), Ragged(column("labels"))
+        self.rated = None if store.schema.segments is None else Ragged(column("rated"))
         self.features = {m: Vectors(column(f"features.{m}")) for m in sizes if m in store.shapes.features}
         self.frames = {m: Frames(column(f"frames.{m}")) for m in sizes if frames and m in store.shapes.frames}
         self.ranges = {m: store.schema.features[m].quantised_range for m in self.frames}
@@ -131,17 +133,20 @@ class _Rows:
             features={m: column.gather(chunk, row) for m, column in self.features.items()},
             num_frames=torch.ones(len(rows), dtype=torch.int64),
             presence={name: torch.from_numpy(valid) for name, valid in presence.items()},
-            labels=self._dense_labels(chunk, row) if labelled else None,
+            labels=self._dense(self.labels, chunk, row, self.label_buffers) if labelled else None,
         )
+        if labelled and self.rated is not None:
+            batch.weights = self._dense(self.rated, chunk, row, self.weight_buffers)
         if self.num_frames is not None:
             self._add_frames(batch, chunk.tolist(), row.tolist())
         return batch
 
-    def _dense_labels(self, chunk: np.ndarray, row: np.ndarray) -> Tensor:
-        values, lengths = self.labels.gather(chunk, row)
-        dense = self.buffers.take(len(row))
-        dense.numpy().fill(False)  # three times as fast as torch's zero_
-        dense.numpy()[np.repeat(np.arange(len(row)), lengths), values] = True
+    def _dense(self, column: Ragged, chunk: np.ndarray, row: np.ndarray, buffers: Buffers) -> Tensor:
+        """Class ids as indicators (B, C)."""
+        values, lengths = column.gather(chunk, row)
+        dense = buffers.take(len(row))
+        dense.numpy().fill(0)  # three times as fast as torch's zero_
+        dense.numpy()[np.repeat(np.arange(len(row)), lengths), values] = 1
         return dense
 
     def _add_frames(self, batch: Batch, chunk: list[int], row: list[int]) -> None:

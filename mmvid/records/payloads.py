@@ -34,10 +34,19 @@ def decode_video(schema: "Schema", payload: bytes, parse: Callable[[bytes], Reco
         BadRecord: if the record cannot be read, has no id key or none of the features, if a label is outside
             0 to C - 1, a vector of another length, or a value NaN or infinite.
     """
+    return read_video(schema, parse_record(payload, parse))
+
+
+def parse_record(payload: bytes, parse: Callable[[bytes], Record] = example.parse) -> Record:
+    """The places of a record's features, or `BadRecord`."""
     try:
-        record = parse(payload)
+        return parse(payload)
     except MalformedExample as error:
         raise BadRecord("unreadable", str(error)) from error
+
+
+def read_video(schema: "Schema", record: Record) -> Video:
+    """The video of a parsed record; see `decode_video`."""
     id = _id(schema, record)
     labels = _labels(schema, record, id)
     features = _features(schema, record, id)
@@ -46,7 +55,7 @@ def decode_video(schema: "Schema", payload: bytes, parse: Callable[[bytes], Reco
         if modality not in features:
             features[modality] = mean_frame(rows, *schema.features[modality].quantised_range)
     if not features:
-        raise BadRecord("no feature", f"no feature of schema {schema.name}; {_keys(record)}", id)
+        raise BadRecord("no feature", f"no feature of schema {schema.name}; {keys_of(record)}", id)
     return Video(id, labels, features, frames, len(next(iter(frames.values()))) if frames else 1)
 
 
@@ -84,14 +93,14 @@ def _id(schema: "Schema", record: Record) -> str:
         try:
             values = read_bytes(record.data, place)
         except MalformedExample as error:
-            raise _unreadable(key, error) from error
+            raise unreadable(key, error) from error
         if len(values) > 1:
             raise BadRecord("id", f"{key!r} holds {len(values)} ids, expected 1")
         try:
             return values[0].decode() if values else ""
         except UnicodeDecodeError:
             raise BadRecord("id", f"{key!r} is not UTF-8: {values[0][:40]!r}") from None
-    raise BadRecord("id", f"no id under {' or '.join(map(repr, schema.id_keys))}; {_keys(record)}")
+    raise BadRecord("id", f"no id under {' or '.join(map(repr, schema.id_keys))}; {keys_of(record)}")
 
 
 def _labels(schema: "Schema", record: Record, id: str) -> np.ndarray | None:
@@ -101,11 +110,8 @@ def _labels(schema: "Schema", record: Record, id: str) -> np.ndarray | None:
     try:
         labels = sorted(set(read_ints(record.data, place)))
     except MalformedExample as error:
-        raise _unreadable(schema.labels_key, error, id) from error
-    if labels and not (0 <= labels[0] and labels[-1] < schema.classes):
-        wrong = labels[0] if labels[0] < 0 else labels[-1]
-        what = f"label {wrong} is outside 0 to {schema.classes - 1}, the classes of schema {schema.name}"
-        raise BadRecord("label", what, id)
+        raise unreadable(schema.labels_key, error, id) from error
+    check_labels(schema, labels, id)
     return np.array(labels, np.int32)
 
 
@@ -119,7 +125,7 @@ def _features(schema: "Schema", record: Record, id: str) -> dict[str, np.ndarray
         try:
             vector = read_floats(record.data, place)
         except MalformedExample as error:
-            raise _unreadable(key, error, id) from error
+            raise unreadable(key, error, id) from error
         if len(vector) != size:
             raise BadRecord("length", f"{key!r} has {len(vector)} values, expected {size}", id)
         _check_finite(vector, key, id)
@@ -139,7 +145,7 @@ def _frames(schema: "Schema", record: Record, id: str) -> dict[str, np.ndarray]:
         try:
             rows = read_rows(record.data, place)[: schema.max_frames]
         except MalformedExample as error:
-            raise _unreadable(key, error, id) from error
+            raise unreadable(key, error, id) from error
         if len(rows) == 0:
             continue
         if rows.shape[1] != size:
@@ -159,11 +165,21 @@ def _check_finite(values: np.ndarray, key: str, id: str) -> None:
         raise BadRecord("not finite", what, id)
 
 
-def _unreadable(key: str, error: MalformedExample, id: str | None = None) -> BadRecord:
+def check_labels(schema: "Schema", labels: list[int], id: str) -> None:
+    """Raises `BadRecord` if one of the labels, which are ascending, is no class of the schema."""
+    if labels and not (0 <= labels[0] and labels[-1] < schema.classes):
+        wrong = labels[0] if labels[0] < 0 else labels[-1]
+        what = f"label {wrong} is outside 0 to {schema.classes - 1}, the classes of schema {schema.name}"
+        raise BadRecord("label", what, id)
+
+
+def unreadable(key: str, error: MalformedExample, id: str | None = None) -> BadRecord:
+    """That a feature's bytes are damaged or of another kind."""
     return BadRecord("unreadable", f"{key!r}: {error}", id)
 
 
-def _keys(record: Record) -> str:
+def keys_of(record: Record) -> str:
+    """What a record has, in words."""
     return f"the record has the features {_listed(record.context)} and the feature lists {_listed(record.lists)}"
 
 

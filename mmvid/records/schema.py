@@ -1,8 +1,8 @@
 """Schemas: whose features a TFRecord holds, under which keys and in which sizes.
 
 One schema covers both levels of a data set; each record shows which it is by the keys it has. Context
-features and feature lists that the schema does not name (such as the ratings of YouTube-8M's segments) are
-passed over.
+features and feature lists that the schema does not name are passed over. A schema with `segments` makes rows of
+the rated segments of each video instead of the video.
 """
 
 import difflib
@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 from mmvid.config import Options, explain, option
 from mmvid.records.payloads import decode_video, encode_video
 from mmvid.records.quantised import dequantise, mean_frame, pad_frames, quantise
+from mmvid.records.segments import decode_rows
 from mmvid.records.video import BadRecord, Video
 from mmvid.tfrecords import framing
 from mmvid.tfrecords.example import Parser
@@ -59,6 +60,15 @@ class FeatureSpec(Options):
         return self
 
 
+class SegmentSpec(Options):
+    """Ratings of a video's segments: three lists of equal length in a frame-level record, one entry a rating."""
+
+    labels: str = option("segment_labels", "key of the rated classes, an integer list")
+    start_times: str = option("segment_start_times", "key of the segments' first seconds, an integer list")
+    scores: str = option("segment_scores", "key of the verdicts, a float list: 1 is there, 0 is not")
+    frames: int = option(5, "frames of a segment, one a second", ge=1)
+
+
 class Schema(Options):
     """A data set's records."""
 
@@ -69,6 +79,10 @@ class Schema(Options):
     labels_key: str = option("labels", "key of the labels, an integer list")
     max_frames: int = option(300, "frames kept of a video: the first ones", ge=1)
     vocabulary_files: tuple[str, ...] = option((), "files that may name the labels, looked for in the data folder")
+    # Left out of the JSON where there are none, so that keys and digests of all other data sets do not know of it.
+    segments: SegmentSpec | None = option(
+        None, "the ratings of segments, which then are the rows", exclude_if=lambda spec: spec is None
+    )
 
     @model_validator(mode="after")
     def _check(self) -> "Schema":
@@ -88,11 +102,11 @@ class Schema(Options):
         return self
 
     def decode(self, payload: bytes) -> Video:
-        """Reads one record; see `decode_video`."""
+        """Reads one record as a whole video, even where segments are the rows; see `decode_video`."""
         return decode_video(self, payload)
 
     def read(self, path: str | os.PathLike, on_bad: Callable[[Problem], None] | None = None) -> Iterator[Video]:
-        """Reads the videos of one TFRecord file, plain or gzip.
+        """Reads the videos of one TFRecord file, plain or gzip, or their segments where the schema has some.
 
         Args:
             on_bad: called with each record that is damaged or does not fit; the rest is read on as far as it
@@ -105,14 +119,14 @@ class Schema(Options):
         parse = Parser().parse
         for offset, payload in framing.read_records(path, on_bad):
             try:
-                video = decode_video(self, payload, parse)
+                rows = decode_rows(self, payload, parse)
             except BadRecord as error:
                 located = error.at(path, offset)
                 if on_bad is None:
                     raise located from error
                 on_bad(located)
                 continue
-            yield video
+            yield from rows
 
 
 def schema_names() -> list[str]:
@@ -172,8 +186,8 @@ def _hint(error: ValidationError) -> str:
     fault = error.errors()[0]
     if fault["type"] != "extra_forbidden":
         return ""
-    fields = Schema.model_fields if len(fault["loc"]) == 1 else FeatureSpec.model_fields
-    return _nearest(str(fault["loc"][-1]), list(fields))
+    spec = Schema if len(fault["loc"]) == 1 else SegmentSpec if fault["loc"][0] == "segments" else FeatureSpec
+    return _nearest(str(fault["loc"][-1]), list(spec.model_fields))
 
 
 def _nearest(word: str, words: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 id               string
 labels           list<int32>, null where the record has none
+rated            list<int32>, null where nobody rated the segment; only where the schema has segments
 num_frames       int32
 title, language  string, null where absent
 keywords         list<string>, null where absent
@@ -34,6 +35,7 @@ def columns(schema: Schema, frames: dict[str, str]) -> pa.Schema:
     fields = [
         pa.field("id", pa.string(), nullable=False),
         pa.field("labels", pa.list_(pa.int32())),
+        *([] if schema.segments is None else [pa.field("rated", pa.list_(pa.int32()))]),
         pa.field("num_frames", pa.int32(), nullable=False),
         pa.field("title", pa.string()),
         pa.field("keywords", pa.list_(pa.string())),
@@ -112,6 +114,8 @@ class ShardWriter:
             "keywords": pa.array([text.keywords for text in texts], pa.list_(pa.string())),
             "language": pa.array([text.language for text in texts], pa.string()),
         }
+        if self.schema.segments is not None:
+            arrays["rated"] = pa.array([video.rated for video in videos], pa.list_(pa.int32()))
         for modality in self.schema.features:
             name = f"features.{modality}"
             kind = self.columns.field(name).type

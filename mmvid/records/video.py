@@ -1,4 +1,4 @@
-"""One video as its record holds it, and what can be wrong with a record."""
+"""One video, or one rated segment of one, as its record holds it, and what can be wrong with a record."""
 
 import dataclasses
 import os
@@ -19,6 +19,10 @@ class Video:
             modalities.
         num_frames: T of the modality that the schema lists first among those in `frames`; 1 where there are
             none.
+        start: of a segment the second at which it begins; None for a whole video. The other attributes are then
+            those of the segment, but for the id.
+        rated: class ids that somebody has rated the segment for, int32 ``(r,)``, ascending and distinct: `labels` are
+            those that were found in it, and of all other classes nothing is known. None where nobody rated it.
     """
 
     id: str
@@ -26,14 +30,16 @@ class Video:
     features: dict[str, np.ndarray]
     frames: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     num_frames: int = 1
+    start: int | None = None
+    rated: np.ndarray | None = None
 
 
 class BadRecord(ValueError):
     """A record whose bytes are intact but that does not fit the schema.
 
     Attributes:
-        reason: the kind of fault, for counting: `unreadable`, `id`, `label`, `no feature`, `length` or `not
-            finite`.
+        reason: the kind of fault, for counting: `unreadable`, `id`, `label`, `no feature`, `length`, `not
+            finite` or `rating`.
         what: the fault in words.
         id: the video's id, or None where it is not known.
         path, offset: the file, and the byte at which the record begins; None where they are not known.

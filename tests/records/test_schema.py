@@ -8,8 +8,8 @@ from mmvid.tfrecords.encode import encode_sequence_example
 
 
 def test_the_schemas_that_come_along():
-    assert schema_names() == ["audioset", "demo", "youtube8m", "youtube8m_v1"]
-    expected = {"youtube8m": 3862, "youtube8m_v1": 4716, "audioset": 527, "demo": 100}
+    assert schema_names() == ["audioset", "demo", "youtube8m", "youtube8m_segments", "youtube8m_v1"]
+    expected = {"youtube8m": 3862, "youtube8m_segments": 3862, "youtube8m_v1": 4716, "audioset": 527, "demo": 100}
     for name, classes in expected.items():
         schema = load_schema(name)
         assert (schema.name, schema.classes, schema.max_frames) == (name, classes, 300)
@@ -43,6 +43,10 @@ GOOD = "name: s\nclasses: 2\nfeatures:\n  visual: {size: 4, mean: a}\n"
         (
             GOOD.replace("size: 4", "size: 4, sice: 5"),
             "features.visual.sice must not be given: there is no such option; did you mean size?",
+        ),
+        (
+            GOOD + "segments: {score: s}\n",
+            "segments.score must not be given: there is no such option; did you mean scores?",
         ),
         (GOOD.replace("classes: 2", "classes: 0"), "classes must be at least 1, got 0"),
         (GOOD.replace("classes: 2\n", ""), "classes must be given"),

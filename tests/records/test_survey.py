@@ -256,6 +256,7 @@ def test_a_vocabulary_tells_schemas_with_equal_keys_apart(tmp_path):
         "demo",
         "youtube8m",
         "youtube8m_v1",
+        "youtube8m_segments",
         "audioset",
     }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from mmvid.records.schema import FeatureSpec, Schema, load_schema, schema_names
+from mmvid.records.schema import FeatureSpec, Schema, SegmentSpec, load_schema, schema_names
 from mmvid.records.survey.keys import Key, Where
 from mmvid.records.survey.scan import Survey
 from mmvid.records.vocabulary import read_vocabulary
@@ -197,11 +197,13 @@ def _label_misfit(labels: Key, schema: Schema) -> list[str]:
 def _rank(survey: Survey, each: Fit) -> tuple:
     """Sorts by what speaks for a schema, the strongest first."""
     schema = each.schema
+    rated = survey.key((schema.segments or SegmentSpec()).labels) is not None
     return (
         len(each.objections),
         each.vocabulary is None,
         -len(each.features),
         survey.key(schema.id_keys[0]) is None,
         schema.name == _MADE,
+        rated != (schema.segments is not None),
         schema.classes,
     )

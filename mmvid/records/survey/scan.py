@@ -19,8 +19,8 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
-from mmvid.records.payloads import decode_video
 from mmvid.records.schema import Problem, Schema
+from mmvid.records.segments import decode_rows
 from mmvid.records.store import Store
 from mmvid.records.survey.keys import Key, Where
 from mmvid.records.video import BadRecord
@@ -254,7 +254,7 @@ def _read_record(survey: Survey, parse, payload: bytes, where: Where) -> BadReco
 
 def _misfit(schema: Schema, payload: bytes, record: Record) -> BadRecord | None:
     try:
-        decode_video(schema, payload, lambda _: record)
+        decode_rows(schema, payload, lambda _: record)
     except BadRecord as error:
         return error
     return None

@@ -1,0 +1,76 @@
+"""Training on rated segments, from made records to the metrics of a run."""
+
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+
+from mmvid import predictions
+from mmvid.records.store import Store
+from mmvid.tfrecords.encode import encode_sequence_example
+from mmvid.tfrecords.framing import write_records
+from steps import train
+
+SCHEMA = """
+name: rated
+classes: 6
+features:
+  visual: {size: 16, mean: mean_rgb, frames: rgb}
+  audio: {size: 4, mean: mean_audio, frames: audio}
+segments: {}
+"""
+
+
+def write_videos(path: Path, random: np.random.Generator, directions: np.ndarray, count: int) -> None:
+    """Videos of 10 to 20 s whose segments are rated for two classes: there if the mean frame points that way."""
+    records = []
+    for number in range(count):
+        length = int(random.integers(10, 21))
+        rgb = (128 + 60 * np.repeat(random.standard_normal((length // 5 + 1, 16)), 5, axis=0)[:length]).clip(0, 255)
+        rgb = rgb.astype(np.uint8)
+        ratings = []
+        for start in range(0, length - 4, 5):
+            mean = rgb[start : start + 5].mean(axis=0) - 128
+            ratings += [(c, start, float(mean @ directions[c] > 0)) for c in random.choice(6, 2, replace=False)]
+        labels, starts, scores = (np.array(part) for part in zip(*ratings, strict=True))
+        context = {
+            "id": [f"{path.stem}{number}".encode()],
+            "labels": np.array([0]),
+            "segment_labels": labels,
+            "segment_start_times": starts,
+            "segment_scores": scores,
+        }
+        lists = {"rgb": rgb, "audio": random.integers(0, 256, (length, 4), np.uint8)}
+        records.append(encode_sequence_example(context, lists))
+    write_records(path, records)
+
+
+@pytest.fixture
+def folder(workplace) -> Path:
+    folder = workplace / "records"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    directions = random.standard_normal((6, 16))
+    write_videos(folder / "train.tfrecord", random, directions, 200)
+    write_videos(folder / "validate.tfrecord", random, directions, 60)
+    (folder / "rated.yaml").write_text(SCHEMA)
+    return folder
+
+
+def test_training_on_rated_segments_logs_their_map(folder):
+    data = ["--data", str(folder), "--schema", str(folder / "rated.yaml")]
+    train.main(["moe", *data, "--epochs", "8", "--batch_size", "64"])
+    (run,) = mlflow.MlflowClient().search_runs(["0"], "tags.`mmvid.entry` = 'train_moe'")
+    metrics = run.data.metrics
+    # The share of positives, about a half, is what chance gives.
+    assert 0.8 < metrics["gate/segment_map"] <= 1 and 0.8 < metrics["validate/segment_map"] <= 1
+    assert metrics["dev/gap"] > 0.8  # it would be far lower if what nobody rated counted as absent
+    history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "train/loss")
+    assert history[-1].value < 0.8 * history[0].value < 2 * np.log(2)  # two rated classes a segment, not six
+    stored = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="predictions")
+    found = predictions.read(Path(stored) / "validate.arrow")
+    store = Store.open(run.data.tags["mmvid.data.store"])
+    rated = {row["id"]: set(row["rated"]) for row in store.table("validate").to_pylist()}
+    for id, classes, scores in zip(found.ids, found.classes, found.scores, strict=True):
+        assert set(classes[scores > 0].tolist()) == rated[id]
