@@ -7,13 +7,17 @@ export MLFLOW_DISABLE_TELEMETRY := true
 FUZZ_SECONDS ?= 60
 FUZZ := $(addprefix fuzz-,framing example video schema)
 
-.PHONY: demo test quick bench fuzz $(FUZZ) ui lint clean
+.PHONY: demo test kills quick bench fuzz $(FUZZ) ui lint clean
 
 demo: .venv/.run
 	mlflow run . -e main --env-manager local
 
 test: lint
 	$(BIN)/python -m pytest
+
+# What takes too long for every time: an ingest killed with -9 at 50 random moments.
+kills: .venv/.test
+	KILLS=50 $(BIN)/python -m pytest tests/records/test_interruption.py -k random_moments
 
 quick: lint
 	$(BIN)/python -m pytest -m "not slow"
