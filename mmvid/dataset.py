@@ -5,10 +5,9 @@ from pathlib import Path
 from mmvid.config import Options, deciding, option
 from mmvid.records import demo, ingest
 from mmvid.records.sources import absolute, find_sources, title_of
-from mmvid.records.store import Store
+from mmvid.records.splits import PAPER_DEV_SHARE
+from mmvid.records.store import MADE, Store
 from mmvid.runs import Command, Finished, Run, Task, home
-
-DEMO_NOTE = "demo data (made)"
 
 
 class DataConfig(Options):
@@ -20,7 +19,7 @@ class DataConfig(Options):
     schema_name: str = option("", "built-in schema or a YAML file; the demo has its own", alias="schema")
     text: str = option("auto", "JSON Lines of titles and keywords; auto: text.jsonl beside the records; none")
     vocabulary: str = option("auto", "CSV of the labels' names; auto: the schema's file beside the records")
-    dev_share: float = option(0.204, "share of train that becomes dev where there is none", gt=0, lt=1)
+    dev_share: float = option(PAPER_DEV_SHARE, "share of train that becomes dev where there is none", gt=0, lt=1)
     split_seed: int = option(0, "seed of that share", ge=0)
     on_error: ingest.OnError = option("stop", "a damaged record stops the ingest, or is skipped and counted")
     workers: int = option(1, "processes that ingest", ge=1, decides=False)
@@ -94,7 +93,7 @@ def make_demo(
     folder = home() / "demo"
     if keep and (folder / "demo.json").exists():
         return folder
-    task = Task("demo_data", deciding(config), {}, ("mmvid.records.demo",), name=DEMO_NOTE)
+    task = Task("demo_data", deciding(config), {}, ("mmvid.records.demo",), name=MADE)
 
     def compute(run: Run) -> None:
         summary = demo.make_demo(folder, config)
@@ -107,8 +106,7 @@ def make_demo(
 
 def log_store(run: Run, store: Store, place: Path) -> None:
     """Logs what an ingest came to: counts, skipped records, the manifest, the digest."""
-    for split in store.splits:
-        run.report({f"videos/{split}": float(store.count(split))})
-    run.report({"records/skipped": float(store.contents.skipped.count)})
+    counts = {f"videos/{split}": float(store.count(split)) for split in store.splits}
+    run.report(counts | {"records/skipped": float(store.contents.skipped.count)})
     run.json("manifest.json", store.manifest)
     run.tags({"mmvid.data.digest": store.digest, "mmvid.data.store": str(place)})

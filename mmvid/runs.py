@@ -9,6 +9,7 @@ digest of all that, tagged on its run, so that a finished run is found again ins
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import logging
@@ -73,7 +74,7 @@ class Task:
     modules: tuple[str, ...]
     name: str = ""
 
-    @property
+    @functools.cached_property
     def key(self) -> str:
         """32 hexadecimal digits; equal keys mean equal results."""
         parts = [self.entry, self.options, self.inputs, sources_digest(self.modules)]

@@ -77,8 +77,7 @@ class Service:
         Raises:
             BadRequest: at the first fault; the sentence says which record and key, what was needed, what came.
         """
-        options = [self._options(row, record) for row, record in enumerate(records)]
-        scores = self.scores(records)
+        options, scores = self._checked(records)
         return [
             {"id": record.get("id"), **self._shown(row, wanted)}
             for record, row, wanted in zip(records, scores, options, strict=True)
@@ -90,17 +89,20 @@ class Service:
         Raises:
             BadRequest: as `answer`.
         """
+        return self._checked(records)[1]
+
+    def _checked(self, records: list[dict[str, Any]]) -> tuple[list[RequestOptions], np.ndarray]:
+        """The options of each record, and the scores."""
         if not records:
             raise BadRequest("inputs must hold at least one record, got none")
-        for row, record in enumerate(records):
-            self._options(row, record)
+        options = [self._options(row, record) for row, record in enumerate(records)]
         features = [self._features(row, record) for row, record in enumerate(records)]
         with torch.inference_mode():
             parts = [
                 self.package.model(self._batch(features[start : start + CHUNK])).float().numpy()
                 for start in range(0, len(features), CHUNK)
             ]
-        return np.concatenate(parts)
+        return options, np.concatenate(parts)
 
     def _batch(self, features: list[dict[str, np.ndarray]]) -> Batch:
         joined, presence = {}, {}

@@ -60,15 +60,14 @@ def promote(run: Run, name: str, candidate: Finished, store: Store, rules: Path)
         The decision, and the version that holds the candidate.
     """
     stated = gate.read_rules(rules, name)
-    if "mmvid.model" in candidate.tags:
-        package = serving.load_logged(candidate.tags["mmvid.model"])
-        if (obstacle := package.obstacle(store)) is not None:
-            raise ValueError(f"the model of run {candidate.id} cannot be measured on {store.folder}: {obstacle}")
+    package = serving.load_logged(versions.model_uri(candidate))
+    if (obstacle := package.obstacle(store)) is not None:
+        raise ValueError(f"the model of run {candidate.id} cannot be measured on {store.folder}: {obstacle}")
     version, champion = versions.register(name, candidate), versions.aliased(name, "champion")
     if champion == version:
         decision = gate.Decision(True, (f"version {version} is the champion already",))
     else:
-        decision = compare(run, name, version, champion, store, stated)
+        decision = compare(run, name, package, champion, store, stated)
     if decision.passed:
         versions.crown(name, version)
     versions.note(name, version, decision.passed, decision.reasons)
@@ -82,13 +81,13 @@ def promote(run: Run, name: str, candidate: Finished, store: Store, rules: Path)
 
 
 def compare(
-    run: Run, name: str, candidate: str, champion: str | None, store: Store, rules: gate.Rules
+    run: Run, name: str, candidate: Package, champion: str | None, store: Store, rules: gate.Rules
 ) -> gate.Decision:
     """Measures candidate and champion on `gate` and decides.
 
     A champion that was trained on other labels cannot be measured there: one of made data gives way, another one stays.
     """
-    metrics = measure(run, "candidate", serving.load_logged(f"models:/{name}/{candidate}"), store)
+    metrics = measure(run, "candidate", candidate, store)
     if champion is None:
         return gate.decide(metrics, None, rules)
     package = serving.load_logged(f"models:/{name}/{champion}")

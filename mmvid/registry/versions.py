@@ -17,16 +17,25 @@ def register(name: str, run: Finished) -> str:
     Raises:
         ValueError: if the run has no model.
     """
-    uri = run.tags.get("mmvid.model")
-    if uri is None:
-        raise ValueError(f"run {run.id} must have a model to promote; it is a run of {run.tags.get('mmvid.entry')}")
-    client = MlflowClient()
+    uri, client = model_uri(run), MlflowClient()
     version = _registered(client, name, run)
     if version is None:
         tags = {"mmvid.key": run.tags["mmvid.key"], "mmvid.run": run.id}
         version = register_model(uri, name, tags=tags).version
     client.set_registered_model_alias(name, "candidate", version)
     return str(version)
+
+
+def model_uri(run: Finished) -> str:
+    """Where a run's model is.
+
+    Raises:
+        ValueError: if the run has none.
+    """
+    uri = run.tags.get("mmvid.model")
+    if uri is None:
+        raise ValueError(f"run {run.id} must have a model to promote; it is a run of {run.tags.get('mmvid.entry')}")
+    return uri
 
 
 def aliased(name: str, alias: str) -> str | None:
