@@ -8,14 +8,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # From the ground up; rooms that share a line do not know each other.
 FLOORS = [
-    {"config", "catalogue", "console", "durable", "sources", "storage"},
+    {"config", "catalogue", "console", "durable", "permutation", "ranks", "sources", "storage"},
     {"layers", "metrics", "optimisation", "text", "tfrecords"},
     {"records", "clips", "runs"},
     {"classifiers", "encoders", "segmenters"},
     {"training", "predictions"},
     {"evaluation"},
     {"packaging"},
-    {"dataset", "experiment", "ensemble", "serving"},
+    {"clipset", "dataset", "experiment", "ensemble", "serving"},
     {"served", "registry", "search"},
     {"plugin", "report"},
     {"steps"},

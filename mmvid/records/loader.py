@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmvid.permutation import Permutation
+from mmvid.ranks import batch_ends, check_batching, equal_length
 from mmvid.records.batches import Batch
 from mmvid.records.buffers import Buffers
 from mmvid.records.columns import Frames, LazyStrings, Ragged, Strings, Validity, Vectors
-from mmvid.records.permutation import Permutation
 from mmvid.records.quantised import dequantise
 from mmvid.records.store import Store
 
@@ -59,15 +60,12 @@ class Loader:
             ValueError: if a modality is not in the store, frames are asked for and there are none, only some videos
                 of the split have labels, or so few videos cannot be given to so many ranks.
         """
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        if not 0 <= rank < world_size:
-            raise ValueError(f"rank must be at least 0 and below world_size {world_size}, got {rank}")
+        check_batching(batch_size, rank, world_size)
         self.store, self.split, self.batch_size = store, split, batch_size
         self.shuffle, self.seed, self.epoch = shuffle, seed, 0
         self.rank, self.world_size = rank, world_size
         self.count = store.count(split)
-        self.length = _equal_length(self.count, batch_size, world_size)
+        self.length = equal_length(self.count, batch_size, world_size, "videos")
         self.sizes = _sizes(store, modalities, frames)
         self.labelled = not drop_labels and _is_labelled(store, split)
         self.frames = frames
@@ -92,8 +90,7 @@ class Loader:
         """The row numbers of each batch of this rank."""
         order = Permutation(self.count, self.seed, self.epoch) if self.shuffle else None
         own = len(range(self.rank, self.count, self.world_size))
-        # Each later batch must get a video, too.
-        ends = [min(self.batch_size * (n + 1), own - (self.length - 1 - n)) for n in range(self.length)]
+        ends = batch_ends(own, self.length, self.batch_size)
         for first in range(0, self.length, _PLANNED):
             begin = ends[first - 1] if first else 0
             planned = ends[first : first + _PLANNED]
@@ -163,18 +160,6 @@ class _Rows:
                 quantised = found.dtype == np.uint8
                 padded[place, : len(found)] = dequantise(found, *self.ranges[modality]) if quantised else found
             batch.frames[modality] = torch.from_numpy(padded)
-
-
-def _equal_length(count: int, batch_size: int, world_size: int) -> int:
-    """The batches of every rank."""
-    most, least = -(-count // world_size), count // world_size
-    length = -(-most // batch_size)
-    if least < length:
-        raise ValueError(
-            f"{count} videos cannot be given to {world_size} ranks in equally many batches of {batch_size}; "
-            "take a larger batch_size or fewer ranks"
-        )
-    return length
 
 
 def _sizes(store: Store, modalities: Iterable[str] | None, frames: bool) -> dict[str, int]:

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
+from mmvid.permutation import Permutation
 from mmvid.records.ingest import ingest
 from mmvid.records.loader import Loader
 from mmvid.records.manifest import Manifest, Source, add_counts, write_manifest
-from mmvid.records.permutation import Permutation
 from mmvid.records.shards import ShardWriter
 from mmvid.records.store import Store
 from mmvid.records.text import NO_TEXT
