@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # From the ground up; rooms that share a line do not know each other.
 FLOORS = [
     {"config", "catalogue", "console", "durable", "permutation", "ranks", "sources", "storage"},
-    {"layers", "metrics", "optimisation", "text", "tfrecords"},
+    {"layers", "loop", "metrics", "optimisation", "text", "tfrecords"},
     {"records", "clips", "runs"},
     {"classifiers", "encoders", "segmenters"},
     {"training", "predictions"},
