@@ -1,1 +1,1 @@
-"""Blocks that two or more models use."""
+"""Blocks that models are made of."""
