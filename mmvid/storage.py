@@ -113,6 +113,15 @@ def list_files(folder: str | os.PathLike) -> list[File]:
     return sorted((file for file in found if not file.name.startswith(".")), key=lambda file: file.name)
 
 
+def list_tree(folder: str | os.PathLike) -> list[File]:
+    """The files below a folder, in it and in those below, in the order of their places; hidden ones excepted."""
+    folder = os.fspath(folder)
+    start = absolute(folder) + "/"
+    found = _listed(start) if is_remote(folder) else map(_local, filter(Path.is_file, Path(folder).rglob("*")))
+    parts = ((file, absolute(file.place).removeprefix(start).split("/")) for file in found)
+    return sorted((file for file, names in parts if not any(name.startswith(".") for name in names)), key=_place)
+
+
 def match_files(pattern: str) -> list[File]:
     """The files that a pattern names, in the order of their places; `*`, `?` and `[...]` stand for no slash."""
     if not is_remote(pattern):
@@ -277,6 +286,10 @@ def _client(endpoint: str | None) -> Any:
         s3={"addressing_style": "path" if endpoint else "auto"},  # few servers of one's own have a name a bucket
     )
     return boto3.client("s3", endpoint_url=endpoint, config=config)
+
+
+def _place(file: File) -> str:
+    return file.place
 
 
 def _local(path: Path) -> File:
