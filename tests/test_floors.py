@@ -9,10 +9,10 @@ ROOT = Path(__file__).resolve().parents[1]
 # From the ground up; rooms that share a line do not know each other.
 FLOORS = [
     {"config", "catalogue", "console", "durable", "permutation", "ranks", "sources", "storage"},
-    {"layers", "loop", "metrics", "optimisation", "text", "tfrecords"},
+    {"layers", "loop", "metrics", "optimisation", "presets", "text", "tfrecords"},
     {"records", "clips", "runs"},
-    {"classifiers", "encoders", "segmenters"},
-    {"training", "predictions"},
+    {"classifiers", "encoders", "feature_cache", "segmenters"},
+    {"pretraining", "training", "predictions"},
     {"evaluation"},
     {"packaging"},
     {"clipset", "dataset", "experiment", "ensemble", "serving"},
