@@ -1,8 +1,8 @@
 """VideoGPT's published Lightning checkpoints, VQ-VAE or GPT: read as our encoders, and written in their format.
 
 Sizes are read from the weights; what weights do not tell (the clip's length and resolution, heads, dropout, the
-VQ-VAE's stride) from the arguments in the file. A GPT file has its VQ-VAE inside. Each parameter of ours has one name there, and
-the causal masks that the original keeps as L x L buffers in every layer are dropped.
+VQ-VAE's stride) from the arguments in the file. A GPT file has its VQ-VAE inside. Each parameter of ours has one name
+there, and the causal masks that the original keeps as L x L buffers in every layer are dropped.
 
 Source: wilson1yan/VideoGPT of 2022-09, Lightning 1.3.
 """
