@@ -15,7 +15,7 @@ FLOORS = [
     {"pretraining", "training", "predictions"},
     {"evaluation"},
     {"packaging"},
-    {"clipset", "dataset", "experiment", "ensemble", "serving"},
+    {"clipset", "dataset", "textual", "experiment", "ensemble", "serving"},
     {"served", "registry", "search"},
     {"plugin", "report"},
     {"steps"},
