@@ -14,7 +14,6 @@ import hashlib
 import json
 import logging
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -30,13 +29,13 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # 7 would block f
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # for files of a second
 
 import mlflow
-import psutil
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.entities import Run as MlflowRun
 
 from mmvid.config import Options, option
 from mmvid.console import Stopped, shielded, stoppable
 from mmvid.durable import exclusively
+from mmvid.liveness import is_gone, this_process
 from mmvid.sources import sources_digest
 
 # MLflow tells of every start of its monitor; what we want to say goes to standard error ourselves.
@@ -264,7 +263,7 @@ class Command:
     def _end_abandoned(self, key: str) -> None:
         """Ends the runs of a key whose process was killed on this machine: nobody else will."""
         for left in search(f"tags.`mmvid.key` = '{key}' and attributes.status = 'RUNNING'"):
-            if _is_gone(left.tags.get("mmvid.process", "")):
+            if is_gone(left.tags.get("mmvid.process", "")):
                 sys.stderr.write(f"run {left.id} had the same key and its process is gone; it ends as KILLED\n")
                 self.client.set_terminated(left.id, "KILLED")
 
@@ -320,27 +319,10 @@ def _tell(error: BaseException | None) -> None:
 
 
 def _tags(task: Task) -> dict[str, str]:
-    tags = {"mmvid.key": task.key, "mmvid.entry": task.entry, "mmvid.process": _this_process()}
+    tags = {"mmvid.key": task.key, "mmvid.entry": task.entry, "mmvid.process": this_process()}
     if task.name:
         tags["mlflow.runName"] = task.name
     return tags | {f"mmvid.input.{name}": digest for name, digest in task.inputs.items()} | _git_tags()
-
-
-def _this_process() -> str:
-    """Machine, number and start of this process: numbers alone are used again."""
-    return f"{platform.node()}:{os.getpid()}:{psutil.Process().create_time():.0f}"
-
-
-def _is_gone(process: str) -> bool:
-    """Whether a process, as `_this_process` tells it, ran on this machine and runs no more."""
-    machine, _, rest = process.partition(":")
-    number, _, started = rest.partition(":")
-    if machine != platform.node():
-        return False
-    try:
-        return f"{psutil.Process(int(number)).create_time():.0f}" != started
-    except psutil.NoSuchProcess:
-        return True
 
 
 def _git_tags() -> dict[str, str]:
@@ -361,6 +343,12 @@ def _status(kind: type[BaseException] | None) -> str:
     if kind is None:
         return "FINISHED"
     return "KILLED" if issubclass(kind, Stopped) else "FAILED"
+
+
+def run_link(experiment: str, run_id: str) -> str:
+    """A Markdown link to a run: of a server with its address, else one that works on the pages of any UI."""
+    uri = mlflow.get_tracking_uri()
+    return f"[run {run_id}]({uri if uri.startswith('http') else ''}#/experiments/{experiment}/runs/{run_id})"
 
 
 def model_training_view() -> str:

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # From the ground up; rooms that share a line do not know each other.
 FLOORS = [
-    {"config", "catalogue", "console", "durable", "sources", "storage"},
+    {"config", "catalogue", "console", "durable", "liveness", "sources", "storage"},
     {"layers", "metrics", "optimisation", "text", "tfrecords"},
     {"records", "clips", "runs"},
     {"classifiers", "encoders", "segmenters"},
@@ -18,10 +18,11 @@ FLOORS = [
     {"dataset", "experiment", "ensemble", "serving"},
     {"served", "registry", "search"},
     {"plugin", "report"},
+    {"promotion", "upkeep"},
     {"steps"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-MLFLOW_ROOMS = {"runs", "packaging", "serving", "served", "registry", "plugin"}
+MLFLOW_ROOMS = {"runs", "packaging", "serving", "served", "registry", "plugin", "upkeep"}
 FILES = sorted([*ROOT.glob("mmvid/**/*.py"), *ROOT.glob("steps/*.py")])
 
 

@@ -10,7 +10,7 @@ item have one score, so they are tied, and count as tied items do: with the mean
 which is that module's sum in closed form. A draw so costs one pass over the items (0.3 ms for 1,000 videos of 20
 classes). Two models are compared on the same draws: what both owe to the videos cancels (a paired bootstrap).
 
-Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapters 6 and 13 (percentile intervals).
+Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapters 6 and 13.
 V videos, N rows (videos, or segments of videos), M items, L lists.
 """
 
@@ -206,17 +206,19 @@ def bootstrap(measures: Mapping[str, Measure], videos: int, draws: int, seed: in
 
 
 def interval(value: float, values: np.ndarray, confidence: float) -> Interval:
-    """The percentile interval that holds the share `confidence` of the draws, as much left out below as above.
+    """Where the value may lie: the share `confidence` of the draws, as much left out below as above.
 
+    Only the spread of the draws about their mean is used. The mean itself is beside the value for mAP: copies of a
+    video raise the average precision of its classes (by 0.02 on 1,100 clips of AudioSet; GAP by less than 0.001).
     Draws without a value (NaN) are left out; without any, the bounds are NaN.
     """
     values = values[~np.isnan(values)]
     if not len(values):
         return Interval(value, float("nan"), float("nan"))
-    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(value, float(low), float(high))
+    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2]) - values.mean()
+    return Interval(value, value + float(low), value + float(high))
 
 
-def lower_bound(values: np.ndarray, confidence: float) -> float:
-    """What all but the share `1 - confidence` of the draws exceed: a one-sided bound. NaN if a draw has no value."""
-    return float(np.quantile(values, 1 - confidence))
+def lower_bound(value: float, values: np.ndarray, confidence: float) -> float:
+    """What the value exceeds with the given confidence, one-sided; centred as `interval`. NaN if a draw is NaN."""
+    return value + float(np.quantile(values, 1 - confidence) - values.mean())
