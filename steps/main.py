@@ -40,9 +40,8 @@ def main(argv: list[str]) -> None:
     with Command() as command, command.start(task, own=True) as run:
         store = open_dataset(command, data)
         finished = {}
-        for name in CLASSIFIERS:
-            setup = Setup(name, mmvid.classifiers.load(name).Config(), train)
-            finished[name] = find_or_train(command, setup, store, force=control.force)
+        for setup in setups(train):
+            finished[setup.name] = find_or_train(command, setup, store, force=control.force)
         best = max(finished, key=lambda name: finished[name].metrics["gate/gap"])
         champions = [promoted(command, f"mmvid-{name}", finished[name], store) for name in CLASSIFIERS]
         champions.append(promoted(command, BEST, finished[best], store))
@@ -52,6 +51,11 @@ def main(argv: list[str]) -> None:
         for name, trained in finished.items():
             run.report({f"{name}/{metric}": trained.metrics[f"validate/{metric}"] for metric in METRICS})
     print(f"\n{report}\n{model_training_view()}")
+
+
+def setups(train: TrainConfig) -> list[Setup]:
+    """What is trained: a row of the table each."""
+    return [Setup(name, mmvid.classifiers.load(name).Config(), train) for name in CLASSIFIERS]
 
 
 def promoted(command: Command, name: str, candidate: Finished, store: Store) -> str:

@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # From the ground up; rooms that share a line do not know each other.
 FLOORS = [
     {"config", "catalogue", "console", "durable", "liveness", "sources", "storage"},
-    {"layers", "metrics", "optimisation", "text", "tfrecords"},
+    {"layers", "metrics", "optimisation", "tasks", "text", "tfrecords"},
     {"records", "clips", "runs"},
     {"classifiers", "encoders", "segmenters"},
     {"training", "predictions"},
