@@ -16,6 +16,7 @@ import mlflow
 from mmvid.liveness import is_gone, is_here
 from mmvid.registry import versions
 from mmvid.registry.claim import is_claim
+from mmvid.registry.copying import COPIED
 from mmvid.runs import SILENT_SECONDS, Finished, Task, last_sign, search
 from mmvid.sources import sources_digest
 
@@ -103,8 +104,7 @@ def of_model(name: str) -> list[Standing]:
         if standing is not None:
             found.append(dataclasses.replace(standing, name=what))
         else:
-            why = f"its run {held.run_id} is not among the runs here"
-            found.append(Standing("missing", "train", what, held.tags.get("mmvid.key", ""), None, why))
+            found.append(_unlisted(what, held.run_id, held.tags.get("mmvid.key", "")))
     return found
 
 
@@ -130,6 +130,18 @@ def sources_now(modules: str) -> str | None:
 def is_current(run: Finished) -> bool:
     """Whether a run was made with the source as it is now."""
     return run.tags.get("mmvid.sources") == sources_now(run.tags.get("mmvid.modules", ""))
+
+
+def _unlisted(what: str, run_id: str | None, key: str) -> Standing:
+    """How it stands with the run of a version that is not among those of requests."""
+    try:
+        run = Finished(mlflow.MlflowClient().get_run(run_id or ""))
+    except mlflow.MlflowException:
+        return Standing("missing", "", what, key, None, f"its run {run_id} is not on this server")
+    if run.run.info.lifecycle_stage == "deleted":
+        return Standing("missing", "", what, key, None, f"its run {run_id} was deleted")
+    why = f"a copy of {origin}" if (origin := run.tags.get(COPIED)) else "made before runs told their source"
+    return Standing("stale", run.tags.get("mmvid.entry", ""), what, key, run, why)
 
 
 def _state(run: Finished, newest: Finished | None) -> tuple[State | None, str]:
