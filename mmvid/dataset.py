@@ -47,14 +47,7 @@ def open_dataset(command: Command, config: DataConfig, *, force: bool = False, o
     find_sources(data)  # a mistake in it is told before one in what belongs to it
     if not schema:
         raise ValueError(f"schema must be given for {data}: a built-in name such as youtube8m, or a YAML file")
-    task = Task(
-        entry="ingest",
-        options={name: value for name, value in deciding(config).items() if name != "schema"},
-        inputs={"records": ingest.fingerprint(data, schema=schema, text=config.text, vocabulary=config.vocabulary)},
-        modules=("mmvid.records.ingest",),
-        name=f"ingest {title_of(data)}",
-    )
-    place = home() / "stores" / f"{title_of(data)}-{task.key[:12]}"
+    task, place = _ingest_task(config, data, schema)
 
     def compute(run: Run) -> None:
         run.params({"data": absolute(data), "schema": schema, "store": str(place)})
@@ -76,6 +69,31 @@ def open_dataset(command: Command, config: DataConfig, *, force: bool = False, o
 
     command.find_or_run(task, compute, force=force, own=own, usable=usable)
     return Store.open(place)
+
+
+def find_dataset(config: DataConfig) -> Store | None:
+    """The store behind `config.data` if it is there; nothing is made and nothing is ingested."""
+    data, schema = config.data, config.schema_name
+    if config.data == "demo":
+        if not (home() / "demo" / "demo.json").exists():
+            return None
+        data, schema = str(home() / "demo" / "video"), "demo"
+    place = Path(data)
+    if not (place / "manifest.json").exists():
+        _, place = _ingest_task(config, data, schema)
+    return Store.open(place) if (place / "manifest.json").exists() else None
+
+
+def _ingest_task(config: DataConfig, data: str, schema: str) -> tuple[Task, Path]:
+    """The run that ingests records, and where their store goes."""
+    task = Task(
+        entry="ingest",
+        options={name: value for name, value in deciding(config).items() if name != "schema"},
+        inputs={"records": ingest.fingerprint(data, schema=schema, text=config.text, vocabulary=config.vocabulary)},
+        modules=("mmvid.records.ingest",),
+        name=f"ingest {title_of(data)}",
+    )
+    return task, home() / "stores" / f"{title_of(data)}-{task.key[:12]}"
 
 
 def make_demo(

@@ -7,6 +7,7 @@ import secrets
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 _SUFFIX = ".part"
 
@@ -45,14 +46,49 @@ def exclusively(lock: Path, waiting: str = "") -> Iterator[None]:
         waiting: one sentence for standard error, said where there is another holder.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with open(lock, "w") as file:
+    while True:
+        with open(lock, "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if waiting:
+                    sys.stderr.write(f"{waiting}\n")
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if not _is_at(file, lock):  # `remove_lock` came between: others lock a new file by now
+                continue
+            yield
+            return
+
+
+def is_held(lock: Path) -> bool:
+    """Whether a process holds a lock file."""
+    with open(lock) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if waiting:
-                sys.stderr.write(f"{waiting}\n")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+            return True
+    return False
+
+
+def remove_lock(lock: Path) -> bool:
+    """Removes a lock file that nobody holds; False where somebody does, or it is gone."""
+    try:
+        with open(lock) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(file, lock):
+                lock.unlink()
+                return True
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    return False
+
+
+def _is_at(file: IO, path: Path) -> bool:
+    """Whether an open file is still the one that a path names."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _sync(path: Path) -> None:

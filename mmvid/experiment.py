@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -151,15 +152,23 @@ def batches(
 
 
 def predict_split(
-    model: classifiers.Classifier, store: Store, split: str, *, key: str, progress: bool = True
+    model: classifiers.Classifier,
+    store: Store,
+    split: str,
+    *,
+    key: str,
+    progress: bool = True,
+    watch: Callable[[Tensor, Batch], None] = lambda scores, batch: None,
 ) -> tuple[Predictions, dict[str, float]]:
     """Predictions of a split and their metrics: over all videos, with text, without text.
 
-    Of rated segments also `segment_map`, from the scores of all classes, which the predictions do not keep.
+    Of rated segments also `segment_map`, from the scores of all classes, which the predictions do not keep; `watch` is
+    shown each batch with these scores.
     """
     meter = SegmentMeter(segments=store.count(split))
 
-    def watch(scores: Tensor, batch: Batch) -> None:
+    def see(scores: Tensor, batch: Batch) -> None:
+        watch(scores, batch)
         if batch.weights is not None:
             meter.update(scores, batch.labels, batch.weights)
 
@@ -169,7 +178,7 @@ def predict_split(
         classes=store.shapes.classes,
         key=key,
         progress=split if progress else "",
-        watch=watch,
+        watch=see,
     )
     with_text = store.has_text(split)
     groups = {"with_text": with_text, "without_text": ~with_text} if with_text.any() else {}

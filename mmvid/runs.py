@@ -1,7 +1,6 @@
 """Runs in MLflow tracking: one task, one key, one run.
 
-A task is an entry point with its options, the digests of its inputs and the source of its modules. Its key is a
-digest of all that, tagged on its run, so that a finished run is found again instead of computed again.
+A task's key (see `tasks`) is tagged on its run, so that a finished run is found again instead of computed again.
 
     with Command() as command:
         finished = command.find_or_run(task, compute)
@@ -9,8 +8,6 @@ digest of all that, tagged on its run, so that a finished run is found again ins
 
 import contextlib
 import dataclasses
-import functools
-import hashlib
 import json
 import logging
 import os
@@ -30,19 +27,21 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # 7 would block f
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # for files of a second
 
 import mlflow
-import psutil
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.entities import Run as MlflowRun
 
 from mmvid.config import Options, option
 from mmvid.console import Stopped, shielded, stoppable
 from mmvid.durable import exclusively
-from mmvid.sources import sources_digest
+from mmvid.liveness import is_gone, is_here, this_process
+from mmvid.tasks import Task
 
 # MLflow tells of every start of its monitor; what we want to say goes to standard error ourselves.
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 
 SYSTEM_METRICS_SECONDS = 2  # MLflow's 10 would leave a run of seconds without any
+SILENT_SECONDS = 60  # without a sign of life for so long, a run of another machine is not waited for
+POLL_SECONDS = 2
 
 
 class RunConfig(Options):
@@ -54,32 +53,6 @@ class RunConfig(Options):
 def home() -> Path:
     """The folder for data, stores and checkpoints: $MMVID_HOME, else `data` below the working folder."""
     return Path(os.environ.get("MMVID_HOME") or "data").resolve()
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """What one run computes.
-
-    Attributes:
-        entry: the entry point, such as `train_moe`.
-        options: the options that decide its result, as JSON values.
-        inputs: the digest of each input.
-        modules: the modules whose source decides its result.
-        name: the run's name in the UI.
-    """
-
-    entry: str
-    options: dict[str, Any]
-    inputs: dict[str, str]
-    modules: tuple[str, ...]
-    name: str = ""
-
-    @functools.cached_property
-    def key(self) -> str:
-        """32 hexadecimal digits; equal keys mean equal results."""
-        parts = [self.entry, self.options, self.inputs, sources_digest(self.modules)]
-        text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,14 +197,16 @@ class Command:
         """
         waiting = f"{task.entry}: another process computes the same; waiting for it"
         with exclusively(home() / "locks" / task.key, waiting):
-            found = None if force else find(task.key)
-            if found is not None and usable(found):
+            found = None if force else self._find_or_wait(task, usable)
+            if found is not None:
                 sys.stderr.write(f"{task.entry}: run {found.id} has the same key; nothing to compute\n")
                 if own and self.adopted is not None:
                     self._point(found)
                 return found
             self._end_abandoned(task.key)
             with self.start(task, own=own) as run:
+                modules = ",".join(task.modules)
+                run.tags({"mmvid.request": task.request, "mmvid.sources": task.sources, "mmvid.modules": modules})
                 compute(run)
         return Finished(self.client.get_run(run.id))
 
@@ -261,10 +236,30 @@ class Command:
         with shielded():
             mlflow.end_run("FINISHED")
 
+    def _find_or_wait(self, task: Task, usable: Callable[[Finished], bool]) -> Finished | None:
+        """A finished run with usable results; waits while a process on another machine computes them.
+
+        The lock file keeps the processes of one machine apart. Machines see of each other what the tracking server
+        knows: two that begin within the same second both compute, to the same result.
+        """
+        told = False
+        while True:
+            found = find(task.key)
+            if found is not None and usable(found):
+                return found
+            others = [run for run in search(_running(task.key)) if is_beating(run)]
+            if not others:
+                return None
+            if not told:
+                machine = others[0].tags["mmvid.process"].partition(":")[0]
+                sys.stderr.write(f"{task.entry}: run {others[0].id} on {machine} computes the same; waiting for it\n")
+                told = True
+            time.sleep(POLL_SECONDS)
+
     def _end_abandoned(self, key: str) -> None:
         """Ends the runs of a key whose process was killed on this machine: nobody else will."""
-        for left in search(f"tags.`mmvid.key` = '{key}' and attributes.status = 'RUNNING'"):
-            if _is_gone(left.tags.get("mmvid.process", "")):
+        for left in search(_running(key)):
+            if is_gone(left.tags.get("mmvid.process", "")):
                 sys.stderr.write(f"run {left.id} had the same key and its process is gone; it ends as KILLED\n")
                 self.client.set_terminated(left.id, "KILLED")
 
@@ -289,6 +284,22 @@ def search(condition: str, limit: int = 1000) -> list[Finished]:
     return [Finished(run) for run in found]
 
 
+def is_beating(run: Finished) -> bool:
+    """Whether a RUNNING run of another machine has shown a sign of life within the last minute.
+
+    The sign is the system metrics that MLflow logs every other second; machines' clocks must agree that far.
+    """
+    if is_here(run.tags.get("mmvid.process", platform.node())):
+        return False
+    return time.time() - last_sign(run) < SILENT_SECONDS
+
+
+def last_sign(run: Finished) -> float:
+    """When a run last showed a sign of life: a system metric, or its start; seconds since 1970."""
+    points = mlflow.MlflowClient().get_metric_history(run.id, "system/cpu_utilization_percentage")
+    return max([run.run.info.start_time, *(point.timestamp for point in points)]) / 1000
+
+
 def load_run(run_id: str) -> Finished:
     """A run by its id.
 
@@ -306,6 +317,10 @@ def load_run(run_id: str) -> Finished:
     return Finished(run)
 
 
+def _running(key: str) -> str:
+    return f"tags.`mmvid.key` = '{key}' and attributes.status = 'RUNNING'"
+
+
 def _database_lock() -> Path:
     """The lock for making the tracking store's tables: beside an SQLite file, else in the home folder."""
     scheme, _, path = mlflow.get_tracking_uri().partition(":///")
@@ -320,27 +335,10 @@ def _tell(error: BaseException | None) -> None:
 
 
 def _tags(task: Task) -> dict[str, str]:
-    tags = {"mmvid.key": task.key, "mmvid.entry": task.entry, "mmvid.process": _this_process()}
+    tags = {"mmvid.key": task.key, "mmvid.entry": task.entry, "mmvid.process": this_process()}
     if task.name:
         tags["mlflow.runName"] = task.name
     return tags | {f"mmvid.input.{name}": digest for name, digest in task.inputs.items()} | _git_tags()
-
-
-def _this_process() -> str:
-    """Machine, number and start of this process: numbers alone are used again."""
-    return f"{platform.node()}:{os.getpid()}:{psutil.Process().create_time():.0f}"
-
-
-def _is_gone(process: str) -> bool:
-    """Whether a process, as `_this_process` tells it, ran on this machine and runs no more."""
-    machine, _, rest = process.partition(":")
-    number, _, started = rest.partition(":")
-    if machine != platform.node():
-        return False
-    try:
-        return f"{psutil.Process(int(number)).create_time():.0f}" != started
-    except psutil.NoSuchProcess:
-        return True
 
 
 def _git_tags() -> dict[str, str]:
@@ -361,6 +359,12 @@ def _status(kind: type[BaseException] | None) -> str:
     if kind is None:
         return "FINISHED"
     return "KILLED" if issubclass(kind, Stopped) else "FAILED"
+
+
+def run_link(experiment: str, run_id: str) -> str:
+    """A Markdown link to a run: of a server with its address, else one that works on the pages of any UI."""
+    uri = mlflow.get_tracking_uri()
+    return f"[run {run_id}]({uri if uri.startswith('http') else ''}#/experiments/{experiment}/runs/{run_id})"
 
 
 def model_training_view() -> str:

@@ -13,12 +13,13 @@ from mmvid.config import deciding, option, parse
 from mmvid.console import run_command
 from mmvid.dataset import DataConfig, open_dataset
 from mmvid.experiment import Setup
+from mmvid.promotion import promote
 from mmvid.records.store import Store
 from mmvid.registry.versions import aliased
 from mmvid.report.table import markdown
 from mmvid.runs import Command, Finished, RunConfig, Task, model_training_view
 from mmvid.training import TrainConfig
-from steps.promote import RULES, promote
+from steps.promote import RULES
 from steps.train import find_or_train
 
 CLASSIFIERS = ("logistic", "moe")
@@ -39,9 +40,8 @@ def main(argv: list[str]) -> None:
     with Command() as command, command.start(task, own=True) as run:
         store = open_dataset(command, data)
         finished = {}
-        for name in CLASSIFIERS:
-            setup = Setup(name, mmvid.classifiers.load(name).Config(), train)
-            finished[name] = find_or_train(command, setup, store, force=control.force)
+        for setup in setups(train):
+            finished[setup.name] = find_or_train(command, setup, store, force=control.force)
         best = max(finished, key=lambda name: finished[name].metrics["gate/gap"])
         champions = [promoted(command, f"mmvid-{name}", finished[name], store) for name in CLASSIFIERS]
         champions.append(promoted(command, BEST, finished[best], store))
@@ -53,10 +53,15 @@ def main(argv: list[str]) -> None:
     print(f"\n{report}\n{model_training_view()}")
 
 
+def setups(train: TrainConfig) -> list[Setup]:
+    """What is trained: a row of the table each."""
+    return [Setup(name, mmvid.classifiers.load(name).Config(), train) for name in CLASSIFIERS]
+
+
 def promoted(command: Command, name: str, candidate: Finished, store: Store) -> str:
     """Puts a run before the gate of a registered model; says who is champion afterwards, and why."""
     with command.start(Task("promote", {"model": name, "run": candidate.id}, {}, (), name=f"promote {name}")) as run:
-        decision, _ = promote(run, name, candidate, store, RULES)
+        decision = promote(command, run, name, candidate, store, RULES).decision
     champion = aliased(name, "champion")
     holder = f"champion is version {champion}" if champion else "there is no champion"
     return f"- {name}: {holder} ({'; '.join(decision.reasons)})"

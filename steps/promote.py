@@ -1,22 +1,23 @@
 """Register a run's model, and make it champion if the gate lets it.
 
     mlflow run . -e promote -P run=4f0c... -P model=mmvid-moe
-    python -m steps.promote --run 4f0c... --model mmvid-moe
+    python -m steps.promote --run 4f0c... --model mmvid-moe --dry_run True
+    python -m steps.promote --model mmvid-moe --copy_to http://models.example:5000
     python -m steps.promote --model mmvid-moe --rollback True
 
 Reads  the run's model, the champion, the split `gate` of the data set, and the rules in registry/models.yaml.
-Logs   candidate/* and champion/* on `gate`, decision.md; moves the aliases candidate, champion and previous.
+Logs   candidate/* and champion/* on `gate` with a nested run each, gain, decision.md, card.md; writes the card onto the
+       version and moves the aliases candidate, champion and previous.
 """
 
 from pathlib import Path
 
-from mmvid import experiment, serving
 from mmvid.config import Options, option, parse
 from mmvid.console import run_command
-from mmvid.packaging import Package
+from mmvid.promotion import promote
 from mmvid.records.store import Store
-from mmvid.registry import gate, versions
-from mmvid.runs import Command, Finished, Run, Task, load_run
+from mmvid.registry import copying, versions
+from mmvid.runs import Command, Run, Task, load_run
 
 RULES = Path(__file__).resolve().parents[1] / "registry" / "models.yaml"
 
@@ -28,83 +29,52 @@ class PromoteConfig(Options):
     model: str = option("mmvid-moe", "the registered model")
     data: str = option("", "an ingested store to compare on; none means the one that the run was trained on")
     rules: str = option("", "YAML file with the rules of each registered model; none means registry/models.yaml")
+    dry_run: bool = option(False, "decide, but neither register nor move anything")
     rollback: bool = option(False, "make the previous champion champion again, and nothing else")
+    copy_to: str = option("", "URI of another MLflow server, to which the champion is copied with its training run")
 
 
 def main(argv: list[str]) -> None:
     (config,) = parse(argv, PromoteConfig, about=__doc__)
-    task = Task("promote", config.model_dump(), {}, ("mmvid.registry.gate",), name=f"promote {config.model}")
+    task = Task("promote", config.model_dump(), {}, ("mmvid.promotion",), name=f"promote {config.model}")
     with Command() as command, command.start(task, own=True) as run:
         if config.rollback:
-            if config.run or config.data:
-                raise ValueError("rollback must be given without run and data: it only moves the aliases")
-            old, new = versions.roll_back(config.model)
-            run.text("decision.md", f"Rolled back from version {old} to version {new}.\n")
-            print(f"{config.model}: champion is version {new} again, version {old} is previous")
+            roll_back(run, config)
             return
-        if not config.run:
+        if not (config.run or config.copy_to):
             raise ValueError("run must be given: the id of the run whose model is the candidate")
-        candidate = load_run(config.run)
-        folder = config.data or candidate.tags.get("mmvid.data.store", "")
-        if not folder:
-            raise ValueError(f"data must be given: run {candidate.id} does not say which store it was trained on")
-        decision, version = promote(run, config.model, candidate, Store.open(folder), Path(config.rules or RULES))
-    verdict = "is champion" if decision.passed else "stays a candidate"
-    print(f"{config.model}: version {version} {verdict}\n" + "\n".join(f"- {reason}" for reason in decision.reasons))
+        passed = put_forward(command, run, config) if config.run else True
+        if config.copy_to and passed and not config.dry_run:
+            here, there = copying.copy_champion(config.model, config.copy_to)
+            place = copying.public(config.copy_to)
+            run.tags({"mmvid.copied_to": f"{place} {config.model} version {there}"})
+            print(f"{config.model}: version {here} is champion on {place}, as version {there}")
 
 
-def promote(run: Run, name: str, candidate: Finished, store: Store, rules: Path) -> tuple[gate.Decision, str]:
-    """Registers a run's model and lets the gate decide.
-
-    Returns:
-        The decision, and the version that holds the candidate.
-    """
-    stated = gate.read_rules(rules, name)
-    package = serving.load_logged(versions.model_uri(candidate))
-    if (obstacle := package.obstacle(store)) is not None:
-        raise ValueError(f"the model of run {candidate.id} cannot be measured on {store.folder}: {obstacle}")
-    version, champion = versions.register(name, candidate), versions.aliased(name, "champion")
-    if champion == version:
-        decision = gate.Decision(True, (f"version {version} is the champion already",))
+def put_forward(command: Command, run: Run, config: PromoteConfig) -> bool:
+    """Lets the gate decide on the run's model; says what it decided."""
+    candidate = load_run(config.run)
+    folder = config.data or candidate.tags.get("mmvid.data.store", "")
+    if not folder:
+        raise ValueError(f"data must be given: run {candidate.id} does not say which store it was trained on")
+    rules = Path(config.rules or RULES)
+    made = promote(command, run, config.model, candidate, Store.open(folder), rules, dry_run=config.dry_run)
+    passed = made.decision.passed
+    if config.dry_run:
+        said = f"a dry run: the candidate {'would be' if passed else 'would not be'} champion"
     else:
-        decision = compare(run, name, package, champion, store, stated)
-    if decision.passed:
-        versions.crown(name, version)
-    versions.note(name, version, decision.passed, decision.reasons)
-    reasons = "\n".join(f"- {reason}" for reason in decision.reasons)
-    run.text(
-        "decision.md",
-        f"# {name}, version {version}: {'promoted' if decision.passed else 'refused'}\n\n{reasons}\n",
-    )
-    run.tags({"mmvid.promoted": decision.passed})
-    return decision, version
+        said = f"version {made.version} {'is champion' if passed else 'stays a candidate'}"
+    print(f"{config.model}: {said}\n" + "\n".join(f"- {reason}" for reason in made.decision.reasons))
+    return passed
 
 
-def compare(
-    run: Run, name: str, candidate: Package, champion: str | None, store: Store, rules: gate.Rules
-) -> gate.Decision:
-    """Measures candidate and champion on `gate` and decides.
-
-    A champion that was trained on other labels cannot be measured there: one of made data gives way, another one stays.
-    """
-    metrics = measure(run, "candidate", candidate, store)
-    if champion is None:
-        return gate.decide(metrics, None, rules)
-    package = serving.load_logged(f"models:/{name}/{champion}")
-    if (obstacle := package.obstacle(store)) is None:
-        return gate.decide(metrics, measure(run, "champion", package, store), rules)
-    if package.schema.name != "demo":
-        reason = f"the champion, version {champion}, stays: it cannot be measured on {store.name}, {obstacle}"
-        return gate.Decision(False, (f"{reason}; promote to a registered model of another name",))
-    decision = gate.decide(metrics, None, rules)
-    return gate.Decision(decision.passed, (f"version {champion} was trained on made data", *decision.reasons))
-
-
-def measure(run: Run, role: str, package: Package, store: Store) -> dict[str, float]:
-    """The metrics of a model on `gate`, logged under `<role>/`."""
-    _, metrics = experiment.predict_split(package.model, store, "gate", key=package.key, progress=False)
-    run.report({f"{role}/{metric}": value for metric, value in metrics.items()})
-    return metrics
+def roll_back(run: Run, config: PromoteConfig) -> None:
+    """Makes the previous champion champion again."""
+    if config.run or config.data or config.copy_to or config.dry_run:
+        raise ValueError("rollback must be given without run, data, copy_to and dry_run: it only moves the aliases")
+    old, new = versions.roll_back(config.model)
+    run.text("decision.md", f"Rolled back from version {old} to version {new}.\n")
+    print(f"{config.model}: champion is version {new} again, version {old} is previous")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # From the ground up; rooms that share a line do not know each other.
 FLOORS = [
-    {"config", "catalogue", "console", "durable", "permutation", "ranks", "sources", "storage"},
-    {"layers", "loop", "metrics", "optimisation", "presets", "text", "tfrecords"},
+    {"config", "catalogue", "console", "durable", "liveness", "permutation", "ranks", "sources", "storage"},
+    {"layers", "loop", "metrics", "optimisation", "presets", "tasks", "text", "tfrecords"},
     {"records", "clips", "runs"},
     {"classifiers", "encoders", "feature_cache", "segmenters"},
     {"pretraining", "training", "predictions"},
@@ -18,10 +18,11 @@ FLOORS = [
     {"clipset", "dataset", "textual", "experiment", "ensemble", "serving"},
     {"served", "registry", "search"},
     {"plugin", "report"},
+    {"promotion", "upkeep"},
     {"steps"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-MLFLOW_ROOMS = {"runs", "packaging", "serving", "served", "registry", "plugin"}
+MLFLOW_ROOMS = {"runs", "packaging", "serving", "served", "registry", "plugin", "upkeep"}
 FILES = sorted([*ROOT.glob("mmvid/**/*.py"), *ROOT.glob("steps/*.py")])
 
 

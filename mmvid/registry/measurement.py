@@ -1,0 +1,164 @@
+"""What a model does on the split `gate`: metrics of all videos and of slices, what it costs, and how sure all that is.
+
+The slices are the videos with text, those without, and `rare`: the half of the classes that fewest videos of `train`
+have. Of them GAP and mAP are taken over the items and labels of these classes alone.
+"""
+
+import dataclasses
+import time
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmvid import experiment
+from mmvid.metrics.bootstrap import (
+    Interval,
+    Items,
+    MeanAveragePrecision,
+    Measure,
+    bootstrap,
+    interval,
+    lower_bound,
+    ranking_measures,
+)
+from mmvid.packaging import Package
+from mmvid.predictions import Predictions
+from mmvid.records.batches import Batch
+from mmvid.records.store import Store
+
+SPLIT = "gate"
+_TIMED, _WARM = 40, 5  # videos scored one at a time, and those before that are not timed
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """A model on `gate`.
+
+    Attributes:
+        metrics: `gap`, `with_text/gap`, `rare/map`, `parameters` and so on.
+        measures: the metrics that a bootstrap can draw anew, as functions of the videos' weights.
+        videos: the videos that are drawn.
+        predictions: the best classes of each row.
+        digest: of the data set that it was measured on.
+    """
+
+    metrics: dict[str, float]
+    measures: dict[str, Measure]
+    videos: int
+    predictions: Predictions
+    digest: str
+
+
+class _Rated:
+    """The rated classes of segments, batch by batch, for the bootstrap of `segment_map`."""
+
+    def __init__(self):
+        self.rows, self.parts = 0, []
+
+    def watch(self, scores: Tensor, batch: Batch) -> None:
+        if batch.weights is not None:
+            rows, classes = (batch.weights == 1).nonzero(as_tuple=True)
+            hits, values = batch.labels[rows, classes], scores[rows, classes]
+            self.parts.append([part.numpy() for part in (rows + self.rows, classes, values, hits)])
+        self.rows += len(scores)
+
+    def measure(self, videos: np.ndarray, classes: int) -> dict[str, Measure]:
+        """`segment_map`, of all rated segments: with more than 100,000 segments none is left out for its rank."""
+        if not self.parts:
+            return {}
+        rows, lists, scores, hits = (np.concatenate(part) for part in zip(*self.parts, strict=True))
+        items = Items(lists, scores, rows, hits, lists[hits], rows[hits], classes)
+        return {"segment_map": MeanAveragePrecision(items, videos, float("nan"))}
+
+
+def measure(package: Package, store: Store, *, progress: bool = False) -> Measured:
+    """Scores the split `gate` and times single videos.
+
+    Raises:
+        ValueError: if the split has no videos, or some without labels.
+    """
+    counts = store.counts(SPLIT)
+    if not counts.videos or counts.labelled < counts.videos:
+        raise ValueError(f"{store.folder} must have labelled videos in {SPLIT}, {counts.labelled} have labels")
+    rated = _Rated()
+    predictions, metrics = experiment.predict_split(
+        package.model, store, SPLIT, key=package.key, progress=progress, watch=rated.watch
+    )
+    _, videos = np.unique(np.array(predictions.ids), return_inverse=True)
+    measures = _measures(predictions, videos, store) | rated.measure(videos, predictions.num_classes)
+    ones = np.ones(videos.max() + 1, int)
+    metrics |= {name: measures[name](ones) for name in measures if name.startswith("rare/")}
+    known = {name: value for name, value in metrics.items() if value == value}
+    return Measured(known | costs(package, store), measures, len(ones), predictions, store.digest)
+
+
+def rare_classes(store: Store) -> np.ndarray:
+    """The half of the classes that fewest videos of `train` have, bool (C,); of equal counts the higher ids."""
+    counts = store.label_counts("train")
+    rare = np.zeros(len(counts), bool)
+    rare[np.argsort(-counts, kind="stable")[(len(counts) + 1) // 2 :]] = True
+    return rare
+
+
+def costs(package: Package, store: Store) -> dict[str, float]:
+    """Parameters, megabytes (10^6 bytes) of weights, and the median milliseconds of scoring one video."""
+    weights = list(package.model.state_dict().values())
+    loader = experiment.batches(store, SPLIT, package.model, 1)
+    spent = []
+    with torch.inference_mode():
+        for batch in islice(loader, _WARM + _TIMED):
+            started = time.perf_counter()
+            package.model(batch)
+            spent.append(1000 * (time.perf_counter() - started))
+    return {
+        "parameters": float(sum(parameter.numel() for parameter in package.model.parameters())),
+        "megabytes": sum(tensor.numel() * tensor.element_size() for tensor in weights) / 1e6,
+        "milliseconds": float(np.median(spent[_WARM:] or spent)),
+    }
+
+
+def gain_of(
+    candidate: Measured, champion: Measured, metric: str, *, draws: int, confidence: float, seed: int
+) -> Interval:
+    """By how much the candidate exceeds the champion, and what all but `1 - confidence` of the draws exceed.
+
+    Returns:
+        An `Interval` with the one-sided bound as `low`; its `high` is the largest gain drawn.
+
+    Raises:
+        ValueError: if the two were measured on different data, or the metric is not defined there.
+    """
+    if candidate.digest != champion.digest or candidate.predictions.ids != champion.predictions.ids:
+        got = f"{candidate.digest} and {champion.digest}"
+        raise ValueError(f"candidate and champion must be measured on the same data, got {got}")
+    if metric not in candidate.measures:
+        raise ValueError(f"{metric} must be defined on the data; there are {', '.join(candidate.measures)}")
+    pair = {"candidate": candidate.measures[metric], "champion": champion.measures[metric]}
+    values = bootstrap(pair, candidate.videos, draws, seed)
+    gains = values["candidate"] - values["champion"]
+    ones = np.ones(candidate.videos, int)
+    value = pair["candidate"](ones) - pair["champion"](ones)
+    return Interval(value, lower_bound(value, gains, confidence), float(gains.max()))
+
+
+def intervals(measured: Measured, *, draws: int, confidence: float, seed: int) -> dict[str, Interval]:
+    """The two-sided interval of each metric that can be drawn anew."""
+    values = bootstrap(measured.measures, measured.videos, draws, seed)
+    ones = np.ones(measured.videos, int)
+    return {name: interval(again(ones), values[name], confidence or 0.95) for name, again in measured.measures.items()}
+
+
+def _measures(predictions: Predictions, videos: np.ndarray, store: Store) -> dict[str, Measure]:
+    ranked = predictions.ranked()
+    labels = np.repeat(np.arange(len(predictions)), np.diff(predictions.offsets)), predictions.labels.astype(np.int64)
+    measures = dict(ranking_measures(ranked, labels, videos))
+    with_text = store.has_text(SPLIT)
+    groups = {"with_text": with_text, "without_text": ~with_text} if with_text.any() else {}
+    for name, rows in groups.items():
+        if rows.any():
+            found = ranking_measures(ranked, labels, videos, rows=rows)
+            measures |= {f"{name}/{metric}": measure for metric, measure in found.items()}
+    found = ranking_measures(ranked, labels, videos, classes=rare_classes(store))
+    return measures | {f"rare/{metric}": measure for metric, measure in found.items()}
