@@ -12,7 +12,7 @@ FLOORS = [
     {"layers", "loop", "metrics", "optimisation", "presets", "text", "tfrecords"},
     {"records", "clips", "runs"},
     {"classifiers", "encoders", "feature_cache", "segmenters"},
-    {"pretraining", "training", "predictions"},
+    {"pretraining", "training", "predictions", "published"},
     {"evaluation"},
     {"packaging"},
     {"clipset", "dataset", "experiment", "ensemble", "serving"},
