@@ -61,7 +61,7 @@ class AxialAttention(nn.Module):
 def _along(axis: int, projections: Projections, x: Tensor) -> Tensor:
     """Attention along one axis of (B, T, H, W, D)."""
     lines = x.movedim(axis, -2)  # (B, ., ., L, D)
-    flat = lines.flatten(0, -3)
+    flat = lines.flatten(0, -3).contiguous()
     queries, keys, values = (
         projections.split(project(flat)) for project in (projections.query, projections.key, projections.value)
     )
