@@ -1,4 +1,4 @@
-"""VideoGPT beyond the recorded cases: sparse attention, decoding one code at a time, sampling, the exact 2-D network."""
+"""VideoGPT beyond the recorded cases: sparse attention, decoding a code at a time, sampling, the exact 2-D network."""
 
 import itertools
 
