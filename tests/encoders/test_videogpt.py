@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from benchmarks import plain_videogpt
 from mmvid.encoders import videogpt, vqvae
+from mmvid.layers.attention import causal_attention
 from mmvid.layers.frame_resnet import FrameResnet
 from mmvid.layers.sparse_attention import SparseLayout
 from mmvid.layers.transformer import Norm
@@ -219,3 +220,19 @@ def test_recomputing_activations_changes_no_gradient():
         functional.cross_entropy(model.logits(codes, condition).flatten(0, -2), codes.flatten()).backward()
         gradients.append([parameter.grad for parameter in model.parameters() if parameter.grad is not None])
     assert all(torch.equal(one, other) for one, other in zip(*gradients, strict=True))
+
+
+@torch.no_grad()
+def test_causal_attention_in_bfloat16_is_that_in_float32_rounded():
+    torch.manual_seed(0)
+    queries, keys, values = torch.randn(3, 2, 4, 1100, 6).unbind()
+    exact = functional.scaled_dot_product_attention(queries, keys, values, is_causal=True)
+    rounded = causal_attention(queries.bfloat16(), keys.bfloat16(), values.bfloat16())
+    assert (rounded.float() - exact).abs().max() < 0.05
+
+
+def test_the_norm_is_the_same_with_and_without_gradients():
+    x, norm = torch.randn(3, 5, 24) * 1e-3, Norm(24)
+    with torch.no_grad():
+        quick = norm(x)
+    torch.testing.assert_close(quick, norm(x).detach(), atol=1e-6, rtol=1e-5)
