@@ -27,6 +27,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # 7 would block f
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # for files of a second
 
 import mlflow
+import numpy as np
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.entities import Run as MlflowRun
 
@@ -127,6 +128,10 @@ class Run:
     def figure(self, name: str, figure: Any) -> None:
         """Logs a matplotlib figure as a picture."""
         self.client.log_figure(self.id, figure, name)
+
+    def image(self, name: str, picture: np.ndarray, step: int) -> None:
+        """Logs a picture, uint8 (H, W, 3), of one step: the UI has a slider over the steps of a name."""
+        self.client.log_image(self.id, picture, key=name, step=step)
 
     @contextlib.contextmanager
     def file(self, name: str) -> Iterator[Path]:

@@ -9,20 +9,22 @@ ROOT = Path(__file__).resolve().parents[1]
 # From the ground up; rooms that share a line do not know each other.
 FLOORS = [
     {"config", "catalogue", "console", "durable", "liveness", "permutation", "ranks", "sources", "storage"},
-    {"layers", "loop", "metrics", "optimisation", "presets", "tasks", "text", "tfrecords"},
+    {"animation", "encoder_presets", "layers", "loop", "metrics", "optimisation", "presets", "tasks", "text", "tfrecords"},
     {"records", "clips", "runs"},
     {"classifiers", "encoders", "feature_cache", "segmenters"},
-    {"pretraining", "training", "predictions"},
+    {"clip_evaluation", "encoder_package", "pretraining", "training", "predictions", "published"},
     {"evaluation"},
     {"packaging"},
-    {"clipset", "dataset", "textual", "experiment", "ensemble", "serving"},
-    {"served", "registry", "search"},
-    {"plugin", "report"},
+    {"clipset", "dataset", "encoder_experiment", "experiment", "ensemble", "serving", "textual"},
+    {"encoder_serving", "served", "registry", "search"},
+    {"plugin", "report", "served_encoder"},
     {"promotion", "upkeep"},
     {"steps"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-MLFLOW_ROOMS = {"runs", "packaging", "serving", "served", "registry", "plugin", "upkeep"}
+MLFLOW_ROOMS = {
+    *("runs", "packaging", "serving", "served", "encoder_serving", "served_encoder", "registry", "plugin", "upkeep"),
+}
 FILES = sorted([*ROOT.glob("mmvid/**/*.py"), *ROOT.glob("steps/*.py")])
 
 

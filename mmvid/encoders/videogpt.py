@@ -18,6 +18,7 @@ from torch.nn import functional
 from mmvid.clips.batches import ClipBatch
 from mmvid.config import Options, option
 from mmvid.encoders import Encoder, vqvae
+from mmvid.layers.attention import causal_attention
 from mmvid.layers.decoding import Decoder
 from mmvid.layers.frame_resnet import FrameResnet
 from mmvid.layers.sparse_attention import SparseLayout
@@ -234,7 +235,7 @@ class Model(Encoder):
         if self.layout is not None:
             return self.layout.attend(queries, keys, values)
         dropout = self.config.attention_dropout if self.training else 0.0
-        return functional.scaled_dot_product_attention(queries, keys, values, dropout_p=dropout, is_causal=True)
+        return causal_attention(queries, keys, values, dropout)
 
     def _check(self, batch: int, condition: Tensor | None, classes: Tensor | None) -> None:
         if (condition is None) != (self.resnet is None):

@@ -13,7 +13,9 @@ from torch.nn import functional
 
 DECAY = 0.99
 _SMOOTHING = 1e-7
-_DISTANCES = 1 << 26  # entries of the distance matrix that are held at a time
+# Entries of the distance matrix that are held at a time: on a CPU in its cache, elsewhere only memory sets a bound.
+_CPU_DISTANCES = 1 << 19
+_MOST_DISTANCES = 1 << 26
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +74,8 @@ class Codebook(nn.Module):
         """The code nearest to each row, (n, D) to int64 (n,), in float32 also under autocast."""
         with torch.autocast(rows.device.type, enabled=False):
             norms, transposed = self.embeddings.square().sum(1), self.embeddings.T
-            blocks = rows.float().split(max(1, _DISTANCES // len(self.embeddings)))
+            most = _CPU_DISTANCES if rows.device.type == "cpu" else _MOST_DISTANCES
+            blocks = rows.float().split(max(1, most // len(self.embeddings)))
             # |z|^2 is the same for all codes and is left out.
             return torch.cat([torch.addmm(norms, block, transposed, alpha=-2).argmin(1) for block in blocks])
 

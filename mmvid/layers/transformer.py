@@ -68,6 +68,9 @@ class Norm(nn.Module):
 def normalise(x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
     """The norm of `Norm` with its gain and shift at hand, in float32 also under autocast."""
     x = x.float()
+    if not torch.is_grad_enabled():  # one pass over memory instead of five: torch's norm, corrected for the constant
+        normal, _, reciprocal = torch.native_layer_norm(x, x.shape[-1:], None, None, 0.0)
+        return normal.mul_(1 + 1e-5 / reciprocal).mul_(gain).add_(shift)
     variance, mean = torch.var_mean(x, dim=-1, keepdim=True, correction=0)
     return (x - mean) * (1e-5 + variance.rsqrt()) * gain + shift
 
