@@ -236,17 +236,25 @@ class Command:
         return Finished(self.client.get_run(run.id))
 
     @contextlib.contextmanager
-    def start(self, task: Task, own: bool = False) -> Iterator[Run]:
-        """A run for a task; it ends FINISHED, FAILED with its traceback as an artifact, or KILLED."""
+    def start(
+        self, task: Task, own: bool = False, *, again: str | None = None, system_metrics: bool = True
+    ) -> Iterator[Run]:
+        """A run for a task; it ends FINISHED, FAILED with its traceback as an artifact, or KILLED.
+
+        `again` is the id of a run to go on with; `system_metrics` takes a thread and tenths of a second.
+        """
         adopted, parent = (self.adopted, None) if own else (None, self.adopted)
-        if own:
+        if again is not None and adopted is not None:
+            Run(adopted).tags({"mmvid.same_as": again, "mlflow.runName": f"{task.name} (joins)"})
+            Run(adopted).describe(f"All is logged to run {again}, which this command goes on with.")
+        elif own:
             self.adopted = None
         mlflow.set_system_metrics_sampling_interval(SYSTEM_METRICS_SECONDS)
         with shielded():
-            if adopted is not None:
-                mlflow.start_run(run_id=adopted, log_system_metrics=True)
+            if again is not None or adopted is not None:
+                mlflow.start_run(run_id=again or adopted, log_system_metrics=system_metrics)
             else:
-                mlflow.start_run(nested=True, parent_run_id=parent, log_system_metrics=True)
+                mlflow.start_run(nested=True, parent_run_id=parent, log_system_metrics=system_metrics)
         run = Run(mlflow.active_run().info.run_id)
         try:
             run.tags(_tags(task))
@@ -264,7 +272,7 @@ class Command:
     def _end_abandoned(self, key: str) -> None:
         """Ends the runs of a key whose process was killed on this machine: nobody else will."""
         for left in search(f"tags.`mmvid.key` = '{key}' and attributes.status = 'RUNNING'"):
-            if _is_gone(left.tags.get("mmvid.process", "")):
+            if is_gone(left.tags.get("mmvid.process", "")):
                 sys.stderr.write(f"run {left.id} had the same key and its process is gone; it ends as KILLED\n")
                 self.client.set_terminated(left.id, "KILLED")
 
@@ -320,19 +328,19 @@ def _tell(error: BaseException | None) -> None:
 
 
 def _tags(task: Task) -> dict[str, str]:
-    tags = {"mmvid.key": task.key, "mmvid.entry": task.entry, "mmvid.process": _this_process()}
+    tags = {"mmvid.key": task.key, "mmvid.entry": task.entry, "mmvid.process": this_process()}
     if task.name:
         tags["mlflow.runName"] = task.name
     return tags | {f"mmvid.input.{name}": digest for name, digest in task.inputs.items()} | _git_tags()
 
 
-def _this_process() -> str:
+def this_process() -> str:
     """Machine, number and start of this process: numbers alone are used again."""
     return f"{platform.node()}:{os.getpid()}:{psutil.Process().create_time():.0f}"
 
 
-def _is_gone(process: str) -> bool:
-    """Whether a process, as `_this_process` tells it, ran on this machine and runs no more."""
+def is_gone(process: str) -> bool:
+    """Whether a process, as `this_process` tells it, ran on this machine and runs no more."""
     machine, _, rest = process.partition(":")
     number, _, started = rest.partition(":")
     if machine != platform.node():
@@ -343,6 +351,7 @@ def _is_gone(process: str) -> bool:
         return True
 
 
+@functools.cache  # the code that runs is the one that was read at first
 def _git_tags() -> dict[str, str]:
     def git(*words: str) -> str:
         here = Path(__file__).parent
