@@ -36,7 +36,7 @@ def log_study(study: Study, run: Run, title: str) -> str:
     written = io.StringIO()
     csv.writer(written).writerows([header, *rows])
     run.text("trials.csv", written.getvalue())
-    run.text("trials.md", plain.markdown(header, rows))
+    run.text("trials.md", plain.markdown(header, [[_shown(cell) for cell in row] for row in rows]))
     facts = [(f"{value:.4g}", f"best {name}") for name, value in zip(study.objectives, front[0].values, strict=True)]
     facts += [(f"{count:,}", f"{state} trials") for state, count in states.most_common()]
     facts += [(f"{epochs:,}", "epochs"), (f"{seconds:,.0f} s", "of training")]

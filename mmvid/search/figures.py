@@ -16,6 +16,7 @@ from optuna.visualization import matplotlib as still
 from mmvid.search.study import Study, epochs_of, seconds_of
 
 WIDTH, HEIGHT = 10, 5.5  # inches of a picture
+LEGEND = 10  # names that a legend has room for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +65,7 @@ def _plot(study: Study, name: str, title: str, function: str, **options: Any) ->
         picture = _picture(lambda: study.patiently(getattr(still, function), study.optuna, **options), title)
     except (ValueError, RuntimeError) as error:  # such as importances of trials that are all alike
         return Plot(name, title, lack=str(error).splitlines()[0])
-    figure.update_layout(title=None, margin={"t": 30}, template="plotly_white")
+    figure.update_layout(title=None, margin={"t": 30}, template="plotly_white", autosize=True, width=None)
     return Plot(name, title, figure, picture)
 
 
@@ -80,14 +81,25 @@ def _picture(draw: Callable[[], Any], title: str) -> Figure:
             warnings.simplefilter("ignore", UserWarning)  # of matplotlib, about what Optuna does with it
             draw()
             figure = pyplot.gcf()
-            for axes in figure.axes:
-                axes.set_title("")
-            figure.suptitle(title)
-            figure.set_size_inches(WIDTH, HEIGHT)
+            _tidy(figure, title)
             pyplot.close(figure)
         return figure
     finally:
         matplotlib.use(before)
+
+
+def _tidy(figure: Figure, title: str) -> None:
+    """One title, labels that do not overlap, no legend of every trial."""
+    figure.set_size_inches(WIDTH, HEIGHT)
+    figure.suptitle(title)
+    for axes in figure.axes:
+        for place in ("left", "center", "right"):
+            axes.set_title("", loc=place)
+        axes.xaxis.set_minor_formatter("")
+        legend = axes.get_legend()
+        if legend is not None and len(legend.get_texts()) > LEGEND:
+            legend.remove()
+    figure.tight_layout()
 
 
 @contextlib.contextmanager
