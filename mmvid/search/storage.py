@@ -138,6 +138,13 @@ def open_storage(place: Place, heartbeat: int) -> BaseStorage:
         )
 
 
+def close_storage(storage: BaseStorage) -> None:
+    """Closes a database's connections."""
+    if isinstance(storage, RDBStorage):
+        storage.remove_session()
+        storage.engine.dispose()
+
+
 class Patience:
     """Calls a storage, again and again while its database is away."""
 

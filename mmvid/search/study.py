@@ -9,7 +9,6 @@ import logging
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -21,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from mmvid.runs import is_gone, this_process
 from mmvid.search.sampling import exhausted
 from mmvid.search.space import Space
-from mmvid.search.storage import GRACE, Patience, Place, initialising, open_storage
+from mmvid.search.storage import GRACE, Patience, Place, close_storage, initialising, open_storage
 from mmvid.search.trial import Limits, Pruned, Taken, Trial, counts, epochs_of, seconds_of
 
 Direction = Literal["maximize", "minimize"]
@@ -271,8 +270,8 @@ def open_study(
         ValueError: if the study has another key, or the storage holds MLflow's tables.
         OSError: if the storage cannot be reached.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    storage = None
+    try:
         with initialising(place, locks):
             storage = open_storage(place, heartbeat)
             found = optuna.create_study(
@@ -290,4 +289,7 @@ def open_study(
             elif known != key:
                 raise ValueError(f"study {name} searches another space, or other data or code; give another name")
             first(study)
-    yield study
+        yield study
+    finally:
+        if storage is not None:
+            close_storage(storage)
