@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, default=20, help="epochs of a trial (default 20)")
     options = parser.parse_args(argv)
     with place(), Command() as command:
-        make_demo(command, DemoConfig(videos=800, frame_videos=10))
+        make_demo(command, DemoConfig(videos=800, frame_videos=0))
         store = open_dataset(command, DataConfig())
         subject = Classifying("logistic", store)
         space = Space.of(subject.kinds, f"epochs={options.epochs},patience=0")
