@@ -247,7 +247,8 @@ class Command:
         if again is not None and adopted is not None:
             Run(adopted).tags({"mmvid.same_as": again, "mlflow.runName": f"{task.name} (joins)"})
             Run(adopted).describe(f"All is logged to run {again}, which this command goes on with.")
-        elif own:
+            self.client.set_terminated(adopted, "FINISHED")
+        if own:
             self.adopted = None
         mlflow.set_system_metrics_sampling_interval(SYSTEM_METRICS_SECONDS)
         with shielded():

@@ -15,21 +15,34 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from steps import search
+from steps import demo_data, search
 
 SPACE = "epochs=3,learning_rate=0.01:0.1:log"
 SMALL = ["--model", "logistic", "--startup", "2", "--warmup", "1", "--seeds", "0,1", "--space", SPACE]
 
 
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, make_job):
+    """A folder with small demo data."""
+    folder = tmp_path_factory.mktemp("search")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("MMVID_HOME", str(folder / "data"))
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        patch.delenv("MLFLOW_RUN_ID", raising=False)
+        patch.delenv("MMVID_STUDY_STORAGE", raising=False)
+        mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+        demo_data.main(["--videos", "800", "--frame_videos", "0", "--seed", "3"])
+        yield make_job(folder, "", f"sqlite:///{folder}/mlflow.db")
+        mlflow.set_tracking_uri(None)
+
+
 @pytest.fixture
-def here(job, monkeypatch):
-    """The folder of a job whose data is ingested."""
-    monkeypatch.chdir(job.folder)
-    monkeypatch.setenv("MMVID_HOME", str(job.folder / "data"))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", job.tracking)
-    monkeypatch.delenv("MMVID_STUDY_STORAGE", raising=False)
-    mlflow.set_tracking_uri(job.tracking)
-    return job
+def here(place, monkeypatch):
+    """That folder as the working folder, its store as MLflow's."""
+    monkeypatch.chdir(place.folder)
+    mlflow.set_tracking_uri(place.tracking)
+    return place
 
 
 def children(run, entry: str = "trial") -> list:
@@ -80,7 +93,7 @@ def test_a_search_tunes_on_dev_and_trains_candidates(here, capsys):
 
 def test_the_dashboard_shows_the_study(here):
     journal = here.folder / "dashboard.log"
-    search.main([*SMALL, "--trials", "1", "--storage", str(journal), "--study", "mine", "--seeds", "0"])
+    search.main([*SMALL, "--trials", "1", "--storage", str(journal), "--study", "mine"])
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -115,7 +128,7 @@ def test_two_objectives_make_a_front(here):
 
 @pytest.mark.slow
 def test_a_search_killed_with_9_goes_on_with_its_trial(here):
-    words = ["--model", "logistic", "--trials", "2", "--seeds", "0", "--space", "epochs=40,learning_rate=0.001:0.002"]
+    words = ["--model", "logistic", "--trials", "2", "--seeds", "0", "--space", "epochs=12,learning_rate=0.001:0.002"]
     command = [sys.executable, "-m", "steps.search", *words]
     environment = os.environ | {"PYTHONPATH": str(Path(search.__file__).parents[1])}
     checkpoints = here.folder / "data" / "checkpoints"
@@ -149,7 +162,7 @@ def test_a_search_killed_with_9_goes_on_with_its_trial(here):
     ],
 )
 def test_a_mistake_is_told_before_any_trial(here, words, sentence):
-    before = len(here.runs("search"))
+    before = len(here.runs("search")), len(here.running())
     with pytest.raises(ValueError, match=sentence):
         search.main(words)
-    assert len(here.runs("search")) == before and here.running() == []
+    assert (len(here.runs("search")), len(here.running())) == before
