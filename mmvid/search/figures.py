@@ -102,7 +102,8 @@ def _tidy(figure: Figure, title: str) -> None:
         legend = axes.get_legend()
         if legend is not None and len(legend.get_texts()) > LEGEND:
             legend.remove()
-    figure.tight_layout()
+    if len(figure.axes) == 1:  # among several it would set a colour bar on top of others
+        figure.tight_layout()
 
 
 @contextlib.contextmanager
