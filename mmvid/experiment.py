@@ -104,26 +104,9 @@ def run(
     Raises:
         ValueError: if a split that is needed has no videos, or videos without labels.
     """
-    for split in ("train", "dev", "gate", "validate"):
-        counts = store.counts(split)
-        if counts.videos == 0:
-            raise ValueError(f"{store.name} must have videos in {split}, it has none")
-        if counts.labelled < counts.videos:
-            have = f"{counts.labelled} of {counts.videos} have"
-            raise ValueError(f"{store.name} must have labels for every video of {split}, {have} (an empty list counts)")
-    torch.manual_seed(setup.train.seed)
-    model = classifiers.load(setup.name).Model(setup.model, store.shapes)
     started = time.monotonic()
-    fitted = fit(
-        model,
-        batches(store, "train", model, setup.train.batch_size, shuffle=True, seed=setup.train.seed),
-        batches(store, "dev", model, PREDICT_BATCH),
-        setup.train,
-        checkpoints=checkpoints,
-        report=report,
-        callbacks=callbacks,
-        progress=progress,
-    )
+    check_splits(store, ("train", "dev", "gate", "validate"))
+    model, fitted = train(setup, store, report=report, checkpoints=checkpoints, callbacks=callbacks, progress=progress)
     seconds = {"fit": time.monotonic() - started}
     started = time.monotonic()
     predictions, metrics = {}, {}
@@ -134,6 +117,42 @@ def run(
     seconds["predict"] = time.monotonic() - started
     package = Package(setup.name, setup.model, store.shapes, store.schema, store.names, key, model.cpu().eval())
     return Outcome(package, fitted, predictions, metrics, precision.numpy(), seconds)
+
+
+def check_splits(store: Store, splits: tuple[str, ...]) -> None:
+    """Raises ValueError if a split has no videos, or videos without labels."""
+    for split in splits:
+        counts = store.counts(split)
+        if counts.videos == 0:
+            raise ValueError(f"{store.name} must have videos in {split}, it has none")
+        if counts.labelled < counts.videos:
+            have = f"{counts.labelled} of {counts.videos} have"
+            raise ValueError(f"{store.name} must have labels for every video of {split}, {have} (an empty list counts)")
+
+
+def train(
+    setup: Setup,
+    store: Store,
+    *,
+    report: Report = lambda metrics, epoch: None,
+    checkpoints: Path | None = None,
+    callbacks: tuple[Callback, ...] = (),
+    progress: bool = True,
+) -> tuple[classifiers.Classifier, Fitted]:
+    """Trains on `train` and chooses the epoch on `dev`; reads no other split. The arguments are those of `run`."""
+    torch.manual_seed(setup.train.seed)
+    model = classifiers.load(setup.name).Model(setup.model, store.shapes)
+    fitted = fit(
+        model,
+        batches(store, "train", model, setup.train.batch_size, shuffle=True, seed=setup.train.seed),
+        batches(store, "dev", model, PREDICT_BATCH),
+        setup.train,
+        checkpoints=checkpoints,
+        report=report,
+        callbacks=callbacks,
+        progress=progress,
+    )
+    return model, fitted
 
 
 def batches(

@@ -7,6 +7,7 @@ A task's key (see `tasks`) is tagged on its run, so that a finished run is found
 """
 
 import contextlib
+import functools
 import dataclasses
 import json
 import logging
@@ -216,17 +217,26 @@ class Command:
         return Finished(self.client.get_run(run.id))
 
     @contextlib.contextmanager
-    def start(self, task: Task, own: bool = False) -> Iterator[Run]:
-        """A run for a task; it ends FINISHED, FAILED with its traceback as an artifact, or KILLED."""
+    def start(
+        self, task: Task, own: bool = False, *, again: str | None = None, system_metrics: bool = True
+    ) -> Iterator[Run]:
+        """A run for a task; it ends FINISHED, FAILED with its traceback as an artifact, or KILLED.
+
+        `again` is the id of a run to go on with; `system_metrics` takes a thread and tenths of a second.
+        """
         adopted, parent = (self.adopted, None) if own else (None, self.adopted)
+        if again is not None and adopted is not None:
+            Run(adopted).tags({"mmvid.same_as": again, "mlflow.runName": f"{task.name} (joins)"})
+            Run(adopted).describe(f"All is logged to run {again}, which this command goes on with.")
+            self.client.set_terminated(adopted, "FINISHED")
         if own:
             self.adopted = None
         mlflow.set_system_metrics_sampling_interval(SYSTEM_METRICS_SECONDS)
         with shielded():
-            if adopted is not None:
-                mlflow.start_run(run_id=adopted, log_system_metrics=True)
+            if again is not None or adopted is not None:
+                mlflow.start_run(run_id=again or adopted, log_system_metrics=system_metrics)
             else:
-                mlflow.start_run(nested=True, parent_run_id=parent, log_system_metrics=True)
+                mlflow.start_run(nested=True, parent_run_id=parent, log_system_metrics=system_metrics)
         run = Run(mlflow.active_run().info.run_id)
         try:
             run.tags(_tags(task))
@@ -346,6 +356,7 @@ def _tags(task: Task) -> dict[str, str]:
     return tags | {f"mmvid.input.{name}": digest for name, digest in task.inputs.items()} | _git_tags()
 
 
+@functools.cache  # the code that runs is the one that was read at first
 def _git_tags() -> dict[str, str]:
     def git(*words: str) -> str:
         here = Path(__file__).parent

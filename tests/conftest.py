@@ -4,6 +4,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from postgres import Postgres
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -33,3 +34,12 @@ def workplace(tmp_path, monkeypatch) -> Path:
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
     yield tmp_path
     mlflow.set_tracking_uri(None)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Postgres:
+    """A running PostgreSQL server."""
+    server = Postgres()
+    server.start()
+    yield server
+    server.remove()

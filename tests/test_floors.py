@@ -9,7 +9,18 @@ ROOT = Path(__file__).resolve().parents[1]
 # From the ground up; rooms that share a line do not know each other.
 FLOORS = [
     {"config", "catalogue", "console", "durable", "liveness", "permutation", "ranks", "sources", "storage"},
-    {"animation", "encoder_presets", "layers", "loop", "metrics", "optimisation", "presets", "tasks", "text", "tfrecords"},
+    {
+        "tasks",
+        "text",
+        "tfrecords",
+        "animation",
+        "encoder_presets",
+        "layers",
+        "loop",
+        "metrics",
+        "optimisation",
+        "presets",
+    },
     {"records", "clips", "runs"},
     {"classifiers", "encoders", "feature_cache", "segmenters"},
     {"clip_evaluation", "encoder_package", "pretraining", "training", "predictions", "published"},

@@ -1,4 +1,4 @@
-"""Parts of a page that needs nothing but itself: no network, no scripts; light colours, tables, bars.
+"""Parts of a page that needs nothing but itself: no network, no scripts unless asked for; light colours, tables, bars.
 
 Every function takes plain text and escapes it.
 """
@@ -45,9 +45,15 @@ class Markup(str):
     """Text that is HTML already, as the functions here return it."""
 
 
-def page(title: str, parts: Sequence[Markup]) -> str:
-    """A whole document."""
+def page(title: str, parts: Sequence[Markup], scripts: bool = False) -> str:
+    """A whole document.
+
+    Args:
+        scripts: whether scripts inside it run; nothing is ever loaded from elsewhere.
+    """
     policy = "default-src 'none'; style-src 'unsafe-inline'"
+    if scripts:  # plotly compiles what it draws with WebGL
+        policy += "; script-src 'unsafe-inline' 'unsafe-eval'; img-src data: blob:"
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'

@@ -30,6 +30,12 @@ class Job:
 
 
 @pytest.fixture(scope="session")
+def make_job() -> type[Job]:
+    """For a module that fills a folder of its own."""
+    return Job
+
+
+@pytest.fixture(scope="session")
 def job(tmp_path_factory) -> Job:
     folder = tmp_path_factory.mktemp("job")
     tracking = f"sqlite:///{folder}/mlflow.db"

@@ -1,0 +1,276 @@
+"""A study: limits, failures, what killed processes leave, two processes, a database that goes away."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+
+from mmvid.config import Options, option
+from mmvid.search import sampling
+from mmvid.search.figures import plots, state_of, table
+from mmvid.search.space import Space
+from mmvid.search.storage import locate
+from mmvid.search.study import open_study
+from mmvid.search.trial import Limits, counts
+
+HERE = Path(__file__).parent
+
+
+class Config(Options):
+    """Two numbers."""
+
+    x: float = option(0.0, "x", ge=-1, le=1, search=(-1, 1))
+    y: int = option(1, "y", ge=1, search=(1, 3))
+
+
+SPACE = Space.of((Config,))
+
+
+def opened(folder, *, sampler="random", pruner="none", seed=0, key="k", objectives=("dev/score",)):
+    directions = {"dev/score": "maximize", "size": "minimize"}
+    kept = {name: directions[name] for name in objectives}
+    return open_study(
+        locate(str(folder / "journal.log"), folder),
+        "s",
+        key,
+        SPACE,
+        kept,
+        sampler=sampling.make_sampler(sampler, SPACE, seed=seed, startup=4, points=3, objectives=len(kept)),
+        pruner=sampling.make_pruner(pruner, epochs=9, startup=2, warmup=1, objectives=len(kept)),
+        heartbeat=1,
+        locks=folder / "locks",
+    )
+
+
+def objective(trial):
+    """Better near x = 0; three epochs."""
+    for epoch in range(3):
+        trial.epoch({"dev/score": epoch - trial.values["x"] ** 2}, epoch)
+    return {"dev/score": 2 - trial.values["x"] ** 2, "size": float(trial.values["y"])}
+
+
+def values(study) -> list[tuple]:
+    return [tuple(trial.params.values()) for trial in study.trials()]
+
+
+def test_a_second_call_continues_to_the_same_trials_as_one(tmp_path):
+    for folder, parts in ((tmp_path / "a", (6,)), (tmp_path / "b", (2, 5, 6))):
+        for trials in parts:
+            with opened(folder, sampler="tpe") as study:
+                assert study.run(objective, Limits(trials))
+                assert len(study.trials()) == trials
+    with opened(tmp_path / "a") as first, opened(tmp_path / "b") as second:
+        assert values(first) == values(second) and len(set(values(first))) == 6
+
+
+def test_another_space_or_data_needs_another_name(tmp_path):
+    with opened(tmp_path):
+        pass
+    with pytest.raises(ValueError, match="^study s searches another space, or other data or code; give another name$"):
+        with opened(tmp_path, key="other"):
+            pass
+
+
+def test_the_best_trial_and_the_pareto_front(tmp_path):
+    with opened(tmp_path) as study:
+        study.run(objective, Limits(8))
+        (best,) = study.best()
+        assert abs(best.params["x"]) == min(abs(x) for x, _ in values(study))
+    with opened(tmp_path / "two", objectives=("dev/score", "size"), sampler="nsga2") as study:
+        study.run(objective, Limits(12))
+        front = study.best()
+        assert front[0].values[0] == max(trial.values[0] for trial in study.trials())
+        for trial in study.trials():
+            assert any(each.values[0] >= trial.values[0] and each.values[1] <= trial.values[1] for each in front)
+        assert {plot.name for plot in plots(study)} >= {"pareto_front", "history", "importances", "slices", "parallel"}
+
+
+def test_bad_trials_are_pruned(tmp_path):
+    def slow(trial):
+        for epoch in range(9):
+            trial.epoch({"dev/score": -(trial.number) * (epoch + 1)}, epoch)
+        return {"dev/score": -trial.number}
+
+    with opened(tmp_path, pruner="median") as study:
+        study.run(slow, Limits(6))
+        states = [trial.state for trial in study.trials()]
+        assert states[:2] == [TrialState.COMPLETE] * 2 and states[2:] == [TrialState.PRUNED] * 4
+        assert [len(trial.intermediate_values) for trial in study.trials()] == [9, 9, 2, 2, 2, 2]
+        assert study.spent(study.trials())[0] == 26
+        header, rows = table(study)
+        assert header == ["trial", "state", "dev/score", "x", "y", "epochs", "seconds", "run"]
+        assert [row[1] for row in rows] == ["complete"] * 2 + ["pruned"] * 4
+
+
+@pytest.mark.parametrize("pruner", ["halving", "hyperband"])
+def test_other_pruners_prune_too(tmp_path, pruner):
+    def slow(trial):
+        for epoch in range(9):
+            trial.epoch({"dev/score": -trial.number * (epoch + 1.0)}, epoch)
+        return {"dev/score": -float(trial.number)}
+
+    with opened(tmp_path, pruner=pruner) as study:
+        study.run(slow, Limits(9))
+        assert TrialState.PRUNED in [trial.state for trial in study.trials()]
+
+
+def test_a_budget_of_epochs_is_kept_to_the_epoch(tmp_path):
+    with opened(tmp_path) as study:
+        assert study.run(objective, Limits(50, epochs=7))
+        assert study.spent(study.trials())[0] == 7
+        assert [state_of(trial) for trial in study.trials()] == ["complete", "complete", "pruned"]
+
+
+def test_a_budget_of_seconds_and_a_timeout_end_a_search(tmp_path):
+    def sleepy(trial):
+        for epoch in range(3):
+            time.sleep(0.1)
+            trial.epoch({"dev/score": 0.0}, epoch)
+        return {"dev/score": 0.0}
+
+    with opened(tmp_path) as study:
+        study.run(sleepy, Limits(50, seconds=0.8))
+        assert 0.8 <= study.spent(study.trials())[1] < 1.5
+    with opened(tmp_path / "b") as study:
+        assert study.run(sleepy, Limits(50, timeout=0.4))
+        assert 1 <= len(study.trials()) <= 3
+
+
+def test_a_grid_ends_when_every_point_was_tried(tmp_path):
+    with opened(tmp_path, sampler="grid") as study:
+        assert study.run(objective, Limits(50))
+        assert sorted(values(study)) == [(x, y) for x in (-1.0, 0.0, 1.0) for y in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes", "nsga2"])
+def test_every_sampler_draws_new_values(tmp_path, sampler):
+    with opened(tmp_path, sampler=sampler) as study:
+        study.run(objective, Limits(8))
+        # A child of NSGA-II may have all options of one parent.
+        assert len({x for x, _ in values(study)}) >= (4 if sampler == "nsga2" else 8)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"sampler": "cmaes", "objectives": ("dev/score", "size")}, "^sampler cmaes serves one objective; take tpe or"),
+        (
+            {"pruner": "median", "objectives": ("dev/score", "size")},
+            "^pruner median judges by one objective; with 2 it",
+        ),
+    ],
+)
+def test_what_two_objectives_rule_out(tmp_path, arguments, sentence):
+    with pytest.raises(ValueError, match=sentence), opened(tmp_path, **arguments):
+        pass
+
+
+def test_a_failed_trial_counts_and_the_search_goes_on(tmp_path):
+    def flaky(trial):
+        if trial.number == 1:
+            raise ValueError("the loss became nan")
+        if trial.number == 2:
+            return {"dev/score": float("nan")}
+        return objective(trial)
+
+    with opened(tmp_path) as study:
+        assert study.run(flaky, Limits(4))
+        assert [state_of(trial) for trial in study.trials()] == ["complete", "failed", "failed", "complete"]
+        assert study.trials()[1].user_attrs["error"] == "the loss became nan"
+
+
+def test_a_search_whose_first_trials_all_fail_ends(tmp_path):
+    def broken(trial):
+        raise ValueError("train has no videos")
+
+    with opened(tmp_path) as study:
+        with pytest.raises(ValueError, match="^the first 3 trials all failed; the last one: train has no videos$"):
+            study.run(broken, Limits(50))
+
+
+def test_figures_say_what_they_lack(tmp_path):
+    with opened(tmp_path) as study:
+        study.run(objective, Limits(1))
+        assert {plot.lack for plot in plots(study)} == {"it takes two complete trials, there are 1"}
+        study.run(objective, Limits(5))
+        drawn = {plot.name: plot for plot in plots(study)}
+        assert drawn.keys() == {"curves", "history", "importances", "slices", "parallel"}
+        assert all(plot.figure is not None and plot.picture is not None for plot in drawn.values())
+
+
+def process(storage: str, folder: Path, trials: int, seconds: float) -> subprocess.Popen:
+    words = [sys.executable, str(HERE / "process.py"), storage, str(folder), str(trials), str(seconds)]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def first_line(started: subprocess.Popen) -> str:
+    line = started.stdout.readline()
+    assert line, started.stderr.read()
+    return line
+
+
+def addresses(kind: str, folder: Path, request) -> str:
+    if kind == "postgresql":
+        return request.getfixturevalue("postgres").database(f"study_{folder.name}")
+    return str(folder / "journal.log") if kind == "journal" else f"sqlite:///{folder}/study.db"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["journal", "sqlite", "postgresql"])
+def test_a_trial_of_a_killed_process_is_run_again_and_none_is_lost(kind, tmp_path, request):
+    storage = addresses(kind, tmp_path, request)
+    killed = process(storage, tmp_path, 5, 60)
+    assert first_line(killed) == "begins 0 0\n"
+    time.sleep(1.5)  # its values are drawn
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    printed, errors = process(storage, tmp_path, 5, 0.1).communicate(timeout=120)
+    assert printed.endswith("ends it\n"), errors
+    assert "trial 0: its process is gone; it is run again" in errors
+    import process as again
+
+    with again.study(storage, tmp_path) as study:
+        trials = study.trials()
+        assert [state_of(trial) for trial in trials] == ["killed", *["complete"] * 5]
+        taken_up = next(trial for trial in trials if trial.user_attrs.get("retries") == [0])
+        assert taken_up.params == trials[0].params and f"begins {taken_up.number} 0" in printed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["journal", "sqlite", "postgresql"])
+def test_two_processes_share_a_study(kind, tmp_path, request):
+    storage = addresses(kind, tmp_path, request)
+    both = [process(storage, tmp_path, 12, 0.4) for _ in range(2)]
+    printed = [each.communicate(timeout=180) for each in both]
+    assert [each.returncode for each in both] == [0, 0], printed
+    import process as again
+
+    with again.study(storage, tmp_path) as study:
+        trials = study.trials()
+        assert sum(map(counts, trials)) == len(trials) == 12
+        assert len({trial.params["x"] for trial in trials}) == 12  # each draws its own
+        assert len({trial.user_attrs["process"] for trial in trials}) == 2
+    assert any(text.endswith("ends it\n") for text, _ in printed)
+
+
+@pytest.mark.slow
+def test_a_database_that_goes_away_costs_nothing_that_was_done(tmp_path, postgres):
+    storage = postgres.database("study_away")
+    working = process(storage, tmp_path, 6, 1)
+    first_line(working)
+    first_line(working)
+    postgres.stop(signal.SIGKILL)
+    time.sleep(5)
+    postgres.start()
+    printed, errors = working.communicate(timeout=120)
+    assert working.returncode == 0, errors
+    assert "does not answer; waiting for it" in errors and printed.endswith("ends it\n")
+    import process as again
+
+    with again.study(storage, tmp_path) as study:
+        states = [state_of(trial) for trial in study.trials()]
+        assert states.count("complete") == 6 and len(states) <= 7  # the running trial at most
