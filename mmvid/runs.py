@@ -7,8 +7,8 @@ A task's key (see `tasks`) is tagged on its run, so that a finished run is found
 """
 
 import contextlib
-import functools
 import dataclasses
+import functools
 import json
 import logging
 import os
