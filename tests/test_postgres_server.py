@@ -9,7 +9,7 @@ from postgres_server import Server, binaries, packaged
 def test_it_starts_crashes_and_comes_back_with_its_data(programs):
     server = Server(programs())
     try:
-        address = server.database("other").replace("postgresql+psycopg", "postgresql")
+        address = server.database().replace("postgresql+psycopg", "postgresql")
         with psycopg.connect(address) as connection:
             connection.execute("CREATE TABLE kept (n integer)")
             connection.execute("INSERT INTO kept VALUES (7)")

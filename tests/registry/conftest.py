@@ -1,32 +1,26 @@
 """Registries of a test's own, and processes that work on them."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import mlflow
-import postgres_server
 import pytest
 from mlflow import MlflowClient
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="session")
-def postgres():
-    """A PostgreSQL server, shared by the tests; each makes a database of its own."""
-    server = postgres_server.Server()
-    yield server
-    server.stop()
-
-
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
-def database(request, tmp_path_factory) -> str:
+def database(request, tmp_path_factory, empty_store) -> str:
     """A tracking URI, on SQLite and on PostgreSQL. Its tables take seconds to make: all tests share them."""
     if request.param == "postgresql":
-        return request.getfixturevalue("postgres").database("registry")
-    return f"sqlite:///{tmp_path_factory.mktemp('registry')}/mlflow.db"
+        return request.getfixturevalue("postgres").database()
+    path = tmp_path_factory.mktemp("registry") / "mlflow.db"
+    shutil.copy(empty_store, path)
+    return f"sqlite:///{path}"
 
 
 @pytest.fixture

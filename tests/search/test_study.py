@@ -215,7 +215,7 @@ def first_line(started: subprocess.Popen) -> str:
 
 def addresses(kind: str, folder: Path, request) -> str:
     if kind == "postgresql":
-        return request.getfixturevalue("postgres").database(f"study_{folder.name}")
+        return request.getfixturevalue("postgres").database()
     return str(folder / "journal.log") if kind == "journal" else f"sqlite:///{folder}/study.db"
 
 
@@ -259,11 +259,11 @@ def test_two_processes_share_a_study(kind, tmp_path, request):
 
 @pytest.mark.slow
 def test_a_database_that_goes_away_costs_nothing_that_was_done(tmp_path, postgres):
-    storage = postgres.database("study_away")
+    storage = postgres.database()
     working = process(storage, tmp_path, 6, 1)
     first_line(working)
     first_line(working)
-    postgres.stop(signal.SIGKILL)
+    postgres.kill()
     time.sleep(5)
     postgres.start()
     printed, errors = working.communicate(timeout=120)
