@@ -31,6 +31,9 @@ bench: .venv/.test
 	$(BIN)/python -m benchmarks.read
 	$(BIN)/python -m benchmarks.epoch
 	$(BIN)/python -m benchmarks.train
+	$(BIN)/python -m benchmarks.unigram
+	$(BIN)/python -m benchmarks.codebook
+	$(BIN)/python -m benchmarks.textcnn
 	$(BIN)/python -m benchmarks.text
 	$(BIN)/python -m benchmarks.language
 
