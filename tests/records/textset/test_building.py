@@ -1,7 +1,12 @@
 """A store's text to a text set: what is kept, what is counted, and that a build that was stopped ends the same."""
 
+import contextlib
 import gzip
 import json
+import os
+import random
+import signal
+import time
 
 import numpy as np
 import pyarrow as pa
@@ -223,3 +228,25 @@ def test_a_doubled_id_is_named_with_both_its_places(tmp_path):
     sentence = "^id 'b' stands twice: row 2 of .*part-0.csv and row 2 of .*part-1.csv; an id has one row$"
     with pytest.raises(ValueError, match=sentence):
         index_texts(find_row_files(str(tmp_path / "part-*.csv")), tmp_path / "gathered.jsonl")
+
+
+@pytest.mark.slow
+def test_a_build_killed_at_random_moments_ends_with_the_same_bytes(store, vectors, tmp_path):
+    expected = files(build(store, tmp_path / "whole", vectors, cleaning=ANY, progress=False).folder)
+    draw, killed = random.Random(0), 0
+    for number in range(3):
+        folder, spent = tmp_path / f"killed-{number}", 0.0
+        while not (folder / "manifest.json").exists():
+            child = os.fork()
+            if child == 0:
+                with contextlib.suppress(BaseException):
+                    build(store, folder, vectors, cleaning=ANY, progress=False)
+                os._exit(0)
+            spent += 0.04
+            time.sleep(draw.uniform(0, 0.1) + spent)
+            os.kill(child, signal.SIGKILL)
+            killed += os.WIFSIGNALED(os.waitpid(child, 0)[1])
+        build(store, folder, vectors, cleaning=ANY, progress=False)
+        assert files(folder) == expected
+        assert sorted(path.name for path in folder.iterdir()) == sorted([*expected, ".lock"])
+    assert killed >= 3
