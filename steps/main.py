@@ -12,13 +12,12 @@ import mmvid.classifiers
 from mmvid.config import deciding, option, parse
 from mmvid.console import run_command
 from mmvid.dataset import DataConfig, open_dataset
-from mmvid.experiment import Setup
+from mmvid.experiment import Setup, training_options
 from mmvid.promotion import promote
 from mmvid.records.store import Store
 from mmvid.registry.versions import aliased
 from mmvid.report.table import markdown
 from mmvid.runs import Command, Finished, RunConfig, Task, model_training_view
-from mmvid.training import TrainConfig
 from steps.promote import RULES
 from steps.train import find_or_train
 
@@ -35,12 +34,11 @@ class Control(RunConfig):
 
 def main(argv: list[str]) -> None:
     data, control = parse(argv, DataConfig, Control, about=__doc__)
-    train = TrainConfig(seed=control.seed)
     task = Task("main", deciding(data) | deciding(control), {}, ("steps.main",), name="main")
     with Command() as command, command.start(task, own=True) as run:
         store = open_dataset(command, data)
         finished = {}
-        for setup in setups(train):
+        for setup in setups(control.seed):
             finished[setup.name] = find_or_train(command, setup, store, force=control.force)
         best = max(finished, key=lambda name: finished[name].metrics["gate/gap"])
         champions = [promoted(command, f"mmvid-{name}", finished[name], store) for name in CLASSIFIERS]
@@ -53,9 +51,10 @@ def main(argv: list[str]) -> None:
     print(f"\n{report}\n{model_training_view()}")
 
 
-def setups(train: TrainConfig) -> list[Setup]:
+def setups(seed: int) -> list[Setup]:
     """What is trained: a row of the table each."""
-    return [Setup(name, mmvid.classifiers.load(name).Config(), train) for name in CLASSIFIERS]
+    members = {name: mmvid.classifiers.load(name) for name in CLASSIFIERS}
+    return [Setup(name, member.Config(), training_options(member)(seed=seed)) for name, member in members.items()]
 
 
 def promoted(command: Command, name: str, candidate: Finished, store: Store) -> str:

@@ -16,10 +16,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mmvid import classifiers, experiment
-from mmvid.config import Options, parse
+from mmvid.config import Options, flags, parse
 from mmvid.console import run_command
 from mmvid.dataset import DataConfig, open_dataset
 from mmvid.records.store import Store
+from mmvid.records.textset import TextSet
 from mmvid.report import search as report
 from mmvid.report.table import markdown
 from mmvid.runs import Command, Finished, Run, home
@@ -28,15 +29,16 @@ from mmvid.search.space import Space
 from mmvid.search.storage import locate
 from mmvid.search.study import Direction, Study, open_study
 from mmvid.search.subject import Report, Subject
-from mmvid.training import TrainConfig
-from steps.train import find_or_train
+from mmvid.textual import TextConfig
+from steps.build_text import find_or_build
+from steps.train import find_or_train, text_options
 
 
 def main(argv: list[str]) -> None:
-    config, data = parse(argv, SearchConfig, DataConfig, about=__doc__)
+    config, text, data = parse(argv, SearchConfig, TextConfig, DataConfig, about=__doc__)
     with Command() as command:
         place = locate(config.storage, home() / "studies" / "journal.log")  # a mistake in it is told before any work
-        subject = find_subject(config.model, open_dataset(command, data))
+        subject = find_subject(command, config.model, data, text)
         space = Space.of(subject.kinds, config.space)
         search = Session(config, subject, space)
         task = search.task()
@@ -84,31 +86,41 @@ class Classifying:
         "parameters": ("parameters", "minimize"),
     }
 
-    def __init__(self, name: str, store: Store):
-        self.name, self.store, self.title = name, store, store.title
-        self.kinds = (classifiers.load(name).Config, TrainConfig)
-        self.inputs = {"data": store.digest}
+    def __init__(self, name: str, store: Store, textset: TextSet | None = None):
+        member = classifiers.load(name)
+        self.name, self.store, self.textset, self.title = name, store, textset, store.title
+        self.kinds = (member.Config, experiment.training_options(member))
+        self.inputs = {"data": store.digest} | ({} if textset is None else {"text": textset.digest})
         self.modules = ("mmvid.experiment", f"mmvid.classifiers.{name}")
         experiment.check_splits(store, ("train", "dev"))
 
+    @classmethod
+    def open(cls, command: Command, name: str, data: DataConfig, text: TextConfig) -> "Classifying":
+        """On the data set at `data`, with its text set where the classifier reads text; made where they are not."""
+        store = open_dataset(command, data)
+        reads_text = text_options(classifiers.load(name)) is not None
+        return cls(name, store, find_or_build(command, store, text) if reads_text else None)
+
     def train(self, options: tuple[Options, ...], *, report: Report, checkpoints: Path) -> dict[str, float]:
         setup = experiment.Setup(self.name, *options)
-        model, fitted = experiment.train(setup, self.store, report=report, checkpoints=checkpoints, progress=False)
+        model, fitted = experiment.train(
+            setup, self.store, self.textset, report=report, checkpoints=checkpoints, progress=False
+        )
         size = sum(parameter.numel() for parameter in model.parameters())
         return fitted.history[fitted.best_epoch] | {"parameters": float(size)}
 
     def candidate(self, command: Command, options: tuple[Options, ...]) -> Finished:
-        return find_or_train(command, experiment.Setup(self.name, *options), self.store)
+        return find_or_train(command, experiment.Setup(self.name, *options), self.store, self.textset)
 
 
 SUBJECTS = {classifiers: Classifying}  # a catalogue and how its members are searched
 
 
-def find_subject(name: str, store: Store) -> Subject:
-    """The subject of a model, whichever catalogue it is in."""
+def find_subject(command: Command, name: str, data: DataConfig, text: TextConfig) -> Subject:
+    """The subject of a model, whichever catalogue it is in, on its data."""
     for catalogue, subject in SUBJECTS.items():
         if name in catalogue.names():
-            return subject(name, store)
+            return subject.open(command, name, data, text)
     known = ", ".join(each for catalogue in SUBJECTS for each in catalogue.names())
     raise ValueError(f"unknown model {name!r}; there are {known}")
 
@@ -122,9 +134,11 @@ def conclude(command: Command, study: Study, run: Run, subject: Subject, config:
         setups["default"] = (Space(subject.kinds, {}, study.space.fixed), {})
     metrics = [f"validate/{name.removeprefix('dev/')}" for name in study.objectives if name.startswith("dev/")]
     rows = []
+    seeded = any("seed" in flags(kind) for kind in subject.kinds)
+    seeds = config.seeds if seeded else config.seeds[:1]  # what is counted comes out the same with any seed
     for setup, (space, values) in setups.items():
-        trained = [subject.candidate(command, space.build(values, seed=seed)) for seed in config.seeds]
-        for seed, finished in zip(config.seeds, trained, strict=True):
+        trained = [subject.candidate(command, space.build(values, seed=seed)) for seed in seeds]
+        for seed, finished in zip(seeds, trained, strict=True):
             Run(finished.id).tags({"mmvid.search.run": run.id})
             rows.append([setup, str(seed), *(finished.metrics[name] for name in metrics), finished.id])
         for name in metrics if trained else []:

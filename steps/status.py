@@ -15,7 +15,6 @@ from mmvid.console import run_command
 from mmvid.dataset import DataConfig, find_dataset
 from mmvid.report.table import markdown
 from mmvid.runs import Command
-from mmvid.training import TrainConfig
 from mmvid.upkeep import states
 from mmvid.upkeep.states import Standing
 from steps.main import setups
@@ -49,12 +48,12 @@ def table(config: StatusConfig, data: DataConfig) -> list[Standing]:
     store = find_dataset(data)
     if store is None:
         why = "its data set is not there: main makes and ingests it"
-        trainings = setups(TrainConfig(seed=config.seed))
+        trainings = setups(config.seed)
         return [
             Standing("missing", f"train_{each.name}", f"{each.name} on {data.data}", "", None, why)
             for each in trainings
         ]
-    return states.of_tasks([setup.task(store) for setup in setups(TrainConfig(seed=config.seed))])
+    return states.of_tasks([setup.task(store) for setup in setups(config.seed)])
 
 
 def shown(standings: list[Standing]) -> str:

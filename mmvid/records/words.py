@@ -11,6 +11,8 @@ from mmvid.records.batches import Batch
 from mmvid.records.store import Store
 from mmvid.records.textset import LabelWords, TextSet
 
+_COUNTED = 1 << 24  # word ids that are counted at once
+
 
 @dataclasses.dataclass(frozen=True)
 class Words:
@@ -83,6 +85,16 @@ class Words:
 
 
 NO_WORDS = Words()
+
+
+def word_counts(words: Words) -> np.ndarray:
+    """How often each word of the text set stands in the fields that are read of train, int64 ``(V,)``."""
+    counts = np.zeros(len(words.textset), np.int64)
+    for field in words.fields:
+        values = words.textset.tokens("train", field, words.label_words).values
+        for start in range(0, len(values), _COUNTED):
+            counts += np.bincount(values[start : start + _COUNTED], minlength=len(counts))
+    return counts
 
 
 def pad(words: np.ndarray, owner: np.ndarray, lengths: np.ndarray) -> tuple[Tensor, Tensor]:

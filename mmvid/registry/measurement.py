@@ -82,6 +82,8 @@ def measure(package: Package, store: Store, *, progress: bool = False) -> Measur
     counts = store.counts(SPLIT)
     if not counts.videos or counts.labelled < counts.videos:
         raise ValueError(f"{store.folder} must have labelled videos in {SPLIT}, {counts.labelled} have labels")
+    if package.model.reads_text:
+        raise ValueError(f"{package.name} reads text, and the gate measures models of features only")
     rated = _Rated()
     predictions, metrics = experiment.predict_split(
         package.model, store, SPLIT, key=package.key, progress=progress, watch=rated.watch

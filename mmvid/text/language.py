@@ -9,14 +9,20 @@ from collections.abc import Iterable, Sequence
 
 import pycld2
 
-ENGLISH, UNKNOWN = "en", "und"
+UNKNOWN = "und"
+_ENGLISH = ("en", "eng", "sco")  # short English is often taken for Scots, and the other way about does little harm
 
 
-def detect(text: str) -> str:
-    """The language of a text as a code such as `en` or `zh-Hant`, or `und`: too short, or names only."""
+def detect(text: str, *, sure: bool = False) -> str:
+    """The language of a text as a code such as `en` or `zh-Hant`, or `und`: too short, or names only.
+
+    Args:
+        text: the text.
+        sure: whether a guess is `und` too.
+    """
     if not text.isprintable():  # it refuses controls, and halves of surrogate pairs
         text = "".join(each if each.isprintable() else " " for each in text)
-    _, _, languages = pycld2.detect(text, bestEffort=True)
+    _, _, languages = pycld2.detect(text, bestEffort=not sure)
     code = languages[0][1]
     return UNKNOWN if code == "un" else code
 
@@ -32,13 +38,13 @@ def is_english(text: str, known: str | None = None) -> bool:
 
 
 def english_keywords(keywords: Sequence[str], known: str | None = None) -> list[str]:
-    """The keywords that are English: all, where they are as a whole; else those that are by themselves.
+    """The keywords that are English: all, unless they surely are in another language as a whole; else those that are.
 
-    A word by itself tells little, so of keywords in another language only those stay that surely are English.
+    Words without a sentence tell little, so a guess removes none; a few short keywords are what they always were.
     """
-    if is_english(", ".join(keywords), known):
+    if _is_english(detect(", ".join(keywords), sure=True) if known is None else known):
         return list(keywords)
-    return [keyword for keyword in keywords if detect(keyword) == ENGLISH]
+    return [keyword for keyword in keywords if detect(keyword) in _ENGLISH]
 
 
 def spelt_in_english(words: Iterable[str]) -> list[str]:
@@ -48,7 +54,7 @@ def spelt_in_english(words: Iterable[str]) -> list[str]:
 
 
 def _is_english(code: str) -> bool:
-    return code == UNKNOWN or code.replace("_", "-").split("-")[0].lower() in (ENGLISH, "eng")
+    return code == UNKNOWN or code.replace("_", "-").split("-")[0].lower() in _ENGLISH
 
 
 @functools.cache
