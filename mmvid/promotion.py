@@ -83,6 +83,9 @@ def promote(
         run.text("decision.md", _told(name, version, decision))
         if dry_run:
             break
+        if not decision.passed and versions.was_crowned(name, version):
+            versions.note_refusal(name, version, run.id)
+            break
         shown = card.shortened(text, f"card.md of run {run.id}")
         versions.note(name, version, shown, _tags(stated, store, candidate, run, decision))
         if not decision.passed or versions.crown(name, version, expected=champion):

@@ -101,8 +101,13 @@ class Run:
 
     def report(self, metrics: dict[str, float], step: int = 0) -> None:
         """Logs metrics of one step, such as an epoch."""
-        now = int(time.time() * 1000)
-        self.client.log_batch(self.id, metrics=[Metric(name, value, now, step) for name, value in metrics.items()])
+        self.report_all([(metrics, step, time.time())])
+
+    def report_all(self, points: list[tuple[dict[str, float], int, float]]) -> None:
+        """Logs metrics of many steps, each with its step and when it was measured, in seconds since 1970."""
+        told = [Metric(name, at, int(when * 1000), step) for point, step, when in points for name, at in point.items()]
+        for start in range(0, len(told), 1000):  # the most that one batch takes
+            self.client.log_batch(self.id, metrics=told[start : start + 1000])
 
     def params(self, params: dict[str, Any]) -> None:
         """Logs parameters that are not there yet: `mlflow run` logs some itself, and they are write-once."""
@@ -233,17 +238,16 @@ class Command:
             Run(adopted).tags({"mmvid.same_as": again, "mlflow.runName": f"{task.name} (joins)"})
             Run(adopted).describe(f"All is logged to run {again}, which this command goes on with.")
             self.client.set_terminated(adopted, "FINISHED")
-        if own:
-            self.adopted = None
+        self.adopted = None if own else self.adopted
+        tags = _tags(task)
         mlflow.set_system_metrics_sampling_interval(SYSTEM_METRICS_SECONDS)
         with shielded():
             if again is not None or adopted is not None:
-                mlflow.start_run(run_id=again or adopted, log_system_metrics=system_metrics)
+                mlflow.start_run(run_id=again or adopted, tags=tags, log_system_metrics=system_metrics)
             else:
-                mlflow.start_run(nested=True, parent_run_id=parent, log_system_metrics=system_metrics)
+                mlflow.start_run(nested=True, parent_run_id=parent, tags=tags, log_system_metrics=system_metrics)
         run = Run(mlflow.active_run().info.run_id)
         try:
-            run.tags(_tags(task))
             run.params(task.options)
             yield run
         except BaseException as error:

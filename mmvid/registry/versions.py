@@ -15,6 +15,7 @@ from mmvid.runs import Finished
 
 ALIASES = ("candidate", "champion", "previous")
 INTENT = "mmvid.moving"  # tag of a registered model: the aliases that are being moved, as JSON
+CROWNED = "mmvid.crowned"  # tag of a version that is or was champion
 LONGEST = 5000  # characters of a description or a tag that MLflow's databases hold
 _MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
@@ -85,6 +86,7 @@ def crown(name: str, version: str, *, expected: str | None, client: MlflowClient
         if champion != expected:
             return False
         if champion != version:
+            client.set_model_version_tag(name, version, CROWNED, "True")
             _move(claim, {"champion": version} if champion is None else {"previous": champion, "champion": version})
     return True
 
@@ -138,6 +140,16 @@ def note(name: str, version: str, description: str, tags: dict[str, str]) -> Non
     for key, value in tags.items():
         client.set_model_version_tag(name, version, key, value[:LONGEST])
     client.update_model_version(name, version, description=description)
+
+
+def was_crowned(name: str, version: str) -> bool:
+    """Whether a version is or was champion; its card says why."""
+    return CROWNED in MlflowClient().get_model_version(name, version).tags
+
+
+def note_refusal(name: str, version: str, promotion: str) -> None:
+    """Notes on a former champion which promotion refused it since; its card and tags stay those of its own gate."""
+    MlflowClient().set_model_version_tag(name, version, "mmvid.refused_since", promotion)
 
 
 def _move(claim: Claim, aliases: dict[str, str]) -> None:

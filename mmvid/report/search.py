@@ -14,6 +14,7 @@ from mmvid.runs import Run
 from mmvid.search import figures
 from mmvid.search.figures import Plot, state_of
 from mmvid.search.study import Study
+from mmvid.search.trial import spent
 
 
 def log_study(study: Study, run: Run, title: str) -> str:
@@ -27,7 +28,7 @@ def log_study(study: Study, run: Run, title: str) -> str:
     front = study.best()
     trials = study.trials()
     states = Counter(map(state_of, trials))
-    epochs, seconds = study.spent(trials)
+    epochs, seconds = spent(trials)
     header, rows = figures.table(study)
     views = list(figures.plots(study))
     for view in views:

@@ -13,7 +13,8 @@ from optuna import visualization
 from optuna.trial import FrozenTrial, TrialState
 from optuna.visualization import matplotlib as still
 
-from mmvid.search.study import Study, epochs_of, seconds_of
+from mmvid.search.study import Study
+from mmvid.search.trial import epochs_of, seconds_of
 
 WIDTH, HEIGHT = 10, 5.5  # inches of a picture
 LEGEND = 10  # names that a legend has room for

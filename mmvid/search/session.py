@@ -1,8 +1,11 @@
 """One command's search: its options, one run a trial below the search's run, and what it says meanwhile."""
 
+import contextlib
 import os
 import shutil
 import sys
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tqdm import tqdm
@@ -16,7 +19,9 @@ from mmvid.search.space import Space
 from mmvid.search.storage import VARIABLE
 from mmvid.search.study import Study
 from mmvid.search.subject import Subject
-from mmvid.search.trial import Limits, Pruned, Taken, Trial, counts
+from mmvid.search.trial import RESUMED, Limits, Pruned, Taken, Trial, counts
+
+CURVE_SECONDS = 2  # a call of the tracking server takes as long as a quick epoch
 
 
 class SearchConfig(Options):
@@ -108,24 +113,47 @@ class Session:
         cut: Exception | None = None
         with command.start(task, system_metrics=False) as run:
             trial.note("run", run.id)
-            run.tags({"mmvid.search.study": study.name, "mmvid.search.trial": trial.number})
+            if (checkpoints / "last.ckpt").exists():
+                trial.note(RESUMED, True)
+            with curves_of(run) as curves:
 
-            def report(metrics: dict[str, float], epoch: int) -> None:
-                run.report(metrics, epoch)
-                trial.epoch(metrics, epoch)
+                def report(metrics: dict[str, float], epoch: int) -> None:
+                    curves(metrics, epoch)
+                    trial.epoch(metrics, epoch)
 
-            try:
-                options = self.space.build(trial.values)
-                metrics = self.subject.train(options, report=report, checkpoints=checkpoints)
-                run.report({f"best/{name}": metrics[name] for name in self.objectives})
-            except (Pruned, Taken) as ended:  # no mistake: the run is finished, as far as it goes
-                cut = ended
-                run.tags({"mmvid.search.cut": trial.pruned_by or str(ended)})
+                try:
+                    options = self.space.build(trial.values)
+                    metrics = self.subject.train(options, report=report, checkpoints=checkpoints)
+                    curves({f"best/{name}": metrics[name] for name in self.objectives}, 0)
+                except (Pruned, Taken) as ended:  # no mistake: the run is finished, as far as it goes
+                    cut = ended
+            ending = {} if cut is None else {"mmvid.search.cut": trial.pruned_by or str(cut)}
+            run.tags({"mmvid.search.study": study.name, "mmvid.search.trial": trial.number} | ending)
         if not isinstance(cut, Taken):  # else it is the other's
             shutil.rmtree(checkpoints, ignore_errors=True)
         if cut is not None:
             raise cut
         return metrics
+
+
+@contextlib.contextmanager
+def curves_of(run: Run) -> Iterator[Callable[[dict[str, float], int], None]]:
+    """A `report` for quick epochs: what has gathered is sent every `CURVE_SECONDS`, the rest at the end."""
+    gathered: list[tuple[dict[str, float], int, float]] = []
+    sent = time.time()
+
+    def report(metrics: dict[str, float], epoch: int) -> None:
+        nonlocal sent
+        gathered.append((metrics, epoch, time.time()))
+        if time.time() - sent >= CURVE_SECONDS:
+            run.report_all(gathered)
+            gathered.clear()
+            sent = time.time()
+
+    try:
+        yield report
+    finally:
+        run.report_all(gathered)
 
 
 def find_here(run_id: str | None) -> str | None:

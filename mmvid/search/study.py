@@ -21,7 +21,7 @@ from mmvid.runs import is_gone, this_process
 from mmvid.search.sampling import exhausted
 from mmvid.search.space import Space
 from mmvid.search.storage import GRACE, Patience, Place, close_storage, initialising, open_storage
-from mmvid.search.trial import Limits, Pruned, Taken, Trial, counts, epochs_of, seconds_of
+from mmvid.search.trial import Limits, Pruned, Taken, Trial, counts
 
 Direction = Literal["maximize", "minimize"]
 RETRIES = 3  # how often a trial whose process was killed is run again
@@ -74,10 +74,6 @@ class Study:
 
     def notes(self) -> dict[str, Any]:
         return self.patiently(lambda: self.optuna.user_attrs)
-
-    def spent(self, trials: list[FrozenTrial]) -> tuple[int, float]:
-        """Epochs and seconds that trials have trained so far."""
-        return sum(map(epochs_of, trials)), sum(map(seconds_of, trials))
 
     def dashboard(self) -> str:
         """How to look at the study."""
@@ -134,8 +130,6 @@ class Study:
         self.mine += 1
         with self._alive(asked):
             trial.note("process", self.me)
-            # A retried trial brings the facts of the process that was killed.
-            trial.note("spent", [0, 0.0])
             state, values, error = TrialState.COMPLETE, None, None
             try:
                 trial.values = self.patiently(self.space.draw, asked)

@@ -9,6 +9,8 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
+RESUMED = "resumed"  # of a trial that goes on from the checkpoint of the one that it takes up
+
 
 class Pruned(Exception):
     """Raised by `Trial.epoch`: the trial is to end now. Training loops let it pass."""
@@ -41,7 +43,7 @@ class Limits:
 
     def are_spent(self, trials: Sequence[FrozenTrial]) -> bool:
         """Whether trials have trained as many epochs or seconds as they may."""
-        epochs, seconds = sum(map(epochs_of, trials)), sum(map(seconds_of, trials))
+        epochs, seconds = spent(trials)
         return bool((self.epochs and epochs >= self.epochs) or (self.seconds and seconds >= self.seconds))
 
 
@@ -129,3 +131,15 @@ def epochs_of(trial: FrozenTrial) -> int:
 def seconds_of(trial: FrozenTrial) -> float:
     """Seconds that a trial has trained, as far as it has told."""
     return trial.user_attrs.get("spent", [0, 0.0])[1]
+
+
+def spent(trials: Sequence[FrozenTrial]) -> tuple[int, float]:
+    """Epochs and seconds that all trials of a study have trained; what a resumed trial was given counts once."""
+    return sum(epochs_of(trial) - _given(trial, trials) for trial in trials), sum(map(seconds_of, trials))
+
+
+def _given(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> int:
+    """Epochs that a trial did not train itself: those up to the checkpoint of the trial before it."""
+    if not trial.user_attrs.get(RESUMED):
+        return 0
+    return min(epochs_of(trial), epochs_of(trials[trial.user_attrs["retries"][-1]]))

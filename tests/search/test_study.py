@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 
 from mmvid.config import Options, option
 from mmvid.search import sampling
@@ -15,7 +15,7 @@ from mmvid.search.figures import plots, state_of, table
 from mmvid.search.space import Space
 from mmvid.search.storage import locate
 from mmvid.search.study import open_study
-from mmvid.search.trial import Limits, counts
+from mmvid.search.trial import Limits, counts, spent
 
 HERE = Path(__file__).parent
 
@@ -100,7 +100,7 @@ def test_bad_trials_are_pruned(tmp_path):
         states = [trial.state for trial in study.trials()]
         assert states[:2] == [TrialState.COMPLETE] * 2 and states[2:] == [TrialState.PRUNED] * 4
         assert [len(trial.intermediate_values) for trial in study.trials()] == [9, 9, 2, 2, 2, 2]
-        assert study.spent(study.trials())[0] == 26
+        assert spent(study.trials())[0] == 26
         header, rows = table(study)
         assert header == ["trial", "state", "dev/score", "x", "y", "epochs", "seconds", "run"]
         assert [row[1] for row in rows] == ["complete"] * 2 + ["pruned"] * 4
@@ -121,7 +121,7 @@ def test_other_pruners_prune_too(tmp_path, pruner):
 def test_a_budget_of_epochs_is_kept_to_the_epoch(tmp_path):
     with opened(tmp_path) as study:
         assert study.run(objective, Limits(50, epochs=7))
-        assert study.spent(study.trials())[0] == 7
+        assert spent(study.trials())[0] == 7
         assert [state_of(trial) for trial in study.trials()] == ["complete", "complete", "pruned"]
 
 
@@ -134,7 +134,7 @@ def test_a_budget_of_seconds_and_a_timeout_end_a_search(tmp_path):
 
     with opened(tmp_path) as study:
         study.run(sleepy, Limits(50, seconds=0.8))
-        assert 0.8 <= study.spent(study.trials())[1] < 1.5
+        assert 0.8 <= spent(study.trials())[1] < 1.5
     with opened(tmp_path / "b") as study:
         assert study.run(sleepy, Limits(50, timeout=0.4))
         assert 1 <= len(study.trials()) <= 3
@@ -167,6 +167,17 @@ def test_every_sampler_draws_new_values(tmp_path, sampler):
 def test_what_two_objectives_rule_out(tmp_path, arguments, sentence):
     with pytest.raises(ValueError, match=sentence), opened(tmp_path, **arguments):
         pass
+
+
+def test_what_a_resumed_trial_was_given_counts_once_in_a_budget():
+    def trial(number, epochs, **attributes):
+        told = {epoch: 0.5 for epoch in range(epochs)}
+        return create_trial(state=TrialState.PRUNED, intermediate_values=told, user_attrs=attributes)
+
+    first, resumed = trial(0, 5), trial(1, 9, retries=[0], resumed=True)
+    assert spent([first, resumed])[0] == 9 and Limits(9, epochs=9).are_spent([first, resumed])
+    anew = trial(1, 9, retries=[0])  # on a machine without the checkpoint
+    assert spent([first, anew])[0] == 14
 
 
 def test_a_failed_trial_counts_and_the_search_goes_on(tmp_path):

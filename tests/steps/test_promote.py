@@ -23,7 +23,7 @@ def here(job, monkeypatch):
     monkeypatch.setenv("MMVID_HOME", str(job.folder / "data"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", job.tracking)
     mlflow.set_tracking_uri(job.tracking)
-    names = ("dry", "carded", "copied", "race")
+    names = ("dry", "carded", "copied", "race", "kept")
     # Of 70 videos no small gain is sure: what is asked for is that more draws than not have one.
     rules = (
         "{metric: gap, draws: 200, confidence: 0.5, losses: {rare: 0.5}, paper: arXiv:1706.05461, table: '4', row: MoE}"
@@ -68,6 +68,18 @@ def test_the_version_has_a_card_and_tags_and_both_models_were_measured_in_nested
     assert metrics["gain"] == pytest.approx(metrics["candidate/gap"] - metrics["champion/gap"])
     assert metrics["gain/lower_bound"] > 0
     assert {"card.md", "decision.md"} <= {item.path for item in client.list_artifacts(promotion.info.run_id)}
+
+
+def test_a_former_champion_that_is_refused_keeps_its_card(here, capsys):
+    put_forward(here, "train_logistic", "kept")
+    client = MlflowClient()
+    before = client.get_model_version("kept", "1")
+    put_forward(here, "train_moe", "kept")
+    put_forward(here, "train_logistic", "kept")
+    assert "kept: version 1 stays a candidate" in capsys.readouterr().out
+    after = client.get_model_version("kept", "1")
+    assert after.description == before.description and after.tags["mmvid.gate"] == "passed"
+    assert after.tags["mmvid.refused_since"] == here.runs("promote")[0].info.run_id
 
 
 def test_a_champion_is_copied_to_another_server_with_its_run(here, tmp_path, monkeypatch, capsys):
