@@ -8,7 +8,7 @@ from mmvid.records.batches import Batch, Shapes
 from mmvid.records.schema import load_schema
 from mmvid.training import classification_loss
 
-SHAPES = Shapes(classes=100, features={"visual": 1024, "audio": 128}, frames={"visual": 1024, "audio": 128})
+SHAPES = Shapes(classes=100, features={"visual": 64, "audio": 16}, frames={"visual": 64, "audio": 16})
 NAMES = classifiers.names()
 
 
@@ -84,14 +84,15 @@ def test_gradients_reach_every_parameter(name):
         assert not [parameter for parameter in model.parameters() if parameter.requires_grad]
         return
     (classification_loss(model, batch, "cross_entropy") + model.penalty()).backward()
-    assert [key for key, value in model.named_parameters() if value.grad is None or not value.grad.any()] == []
+    trained = {key: value.grad for key, value in model.named_parameters() if value.requires_grad}
+    assert [key for key, grad in trained.items() if grad is None or not grad.any()] == []
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("loss", ["cross_entropy", "cross_entropy_epsilon"])
 def test_a_tiny_batch_is_learnt(name, loss):
     model, batch = make(name).train(), make_batch()
-    adam = torch.optim.Adam(model.parameters(), lr=0.05)
+    adam = torch.optim.Adam(model.parameters(), lr=0.01)
     start = classification_loss(model, batch, loss).item()
     for _ in range(150):
         adam.zero_grad()

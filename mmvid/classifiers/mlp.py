@@ -1,0 +1,43 @@
+"""A multilayer perceptron on video-level features: dense layers with dropout, then logistic regression or experts."""
+
+from torch import Tensor, nn
+
+from mmvid.classifiers import Classifier
+from mmvid.config import option
+from mmvid.layers.features import FeatureOptions, JoinedFeatures
+from mmvid.layers.head import Head
+from mmvid.layers.normalisation import BatchNorm
+from mmvid.layers.perceptron import Perceptron
+from mmvid.records.batches import Batch, Shapes
+
+
+class Config(FeatureOptions):
+    """Multilayer perceptron."""
+
+    hidden: tuple[int, ...] = option((1024, 1024), "widths of the hidden layers")
+    dropout: float = option(0.5, "share of each hidden layer dropped in training", ge=0, lt=1, search=(0.0, 0.7))
+    input_norm: bool = option(True, "batch normalisation of the features")
+    norm_decay: float = option(0.9, "how slowly its moving averages fade", gt=0, lt=1)
+    experts: int = option(0, "experts for each class; 0 is logistic regression", ge=0, search=(0, 4))
+    l2_penalty: float = option(1e-6, "penalty on all weight matrices", ge=0, search=(1e-9, 1e-4), log=True)
+
+
+class Model(Classifier):
+    """Joined features (B, D) to scores (B, C)."""
+
+    def __init__(self, config: Config, shapes: Shapes):
+        super().__init__()
+        if not config.hidden or min(config.hidden) < 1:
+            raise ValueError(f"hidden must be widths of at least 1, got {','.join(map(str, config.hidden)) or 'none'}")
+        self.config = config
+        self.join = JoinedFeatures(config, shapes.features)
+        self.modalities = self.join.modalities
+        self.norm = BatchNorm(self.join.size, config.norm_decay) if config.input_norm else nn.Identity()
+        self.layers = Perceptron(self.join.size, config.hidden, config.dropout)
+        self.head = Head(config.hidden[-1], shapes.classes, config.experts)
+
+    def log_odds(self, batch: Batch) -> Tensor:
+        return self.head(self.layers(self.norm(self.join(batch.features))))
+
+    def penalty(self) -> Tensor:
+        return self.config.l2_penalty * (self.layers.squared_weights() + self.head.squared_weights())

@@ -1,0 +1,24 @@
+"""The last layer of a classifier: a mixture of experts, or logistic regression."""
+
+from torch import Tensor, nn
+
+from mmvid.layers.experts import MixtureOfExperts
+
+
+class Head(nn.Module):
+    """Vectors (B, D) to log-odds (B, C): a mixture of `experts`, or one dense layer where that is 0."""
+
+    def __init__(self, size: int, classes: int, experts: int):
+        super().__init__()
+        self.mixture = MixtureOfExperts(size, classes, experts) if experts else None
+        self.dense = None if experts else nn.Linear(size, classes)
+        if self.dense is not None:
+            nn.init.xavier_uniform_(self.dense.weight)
+            nn.init.zeros_(self.dense.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.dense(x) if self.mixture is None else self.mixture(x)
+
+    def squared_weights(self) -> Tensor:
+        """Half the sum of squares of the weight matrices; biases are left out."""
+        return 0.5 * self.dense.weight.square().sum() if self.mixture is None else self.mixture.squared_weights()
