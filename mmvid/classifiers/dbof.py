@@ -16,7 +16,7 @@ from mmvid.config import option
 from mmvid.layers.frames import FrameFeatures, Sampling, SamplingOptions, unpack
 from mmvid.layers.gating import Gating, make_gate
 from mmvid.layers.head import Head
-from mmvid.layers.normalisation import BatchNorm
+from mmvid.layers.slim import batch_norm
 from mmvid.records.batches import Batch, Shapes
 
 
@@ -51,7 +51,7 @@ class Model(Classifier):
         if config.stochastic:
             self.traits = frozenset({"stochastic"})
         inputs, normed = self.reader.size, config.batch_norm
-        self.input_norm = BatchNorm(inputs, config.norm_decay) if normed else nn.Identity()
+        self.input_norm = batch_norm(inputs, config.norm_decay) if normed else nn.Identity()
         self.projection, self.projection_norm = _layer(inputs, config.projection, config)
         self.hidden, self.hidden_norm = _layer(config.projection, config.hidden, config)
         self.gate = make_gate(config.gating, config.hidden, 8, config.norm_decay)
@@ -82,6 +82,6 @@ def _layer(inputs: int, width: int, config: Config) -> tuple[nn.Linear, nn.Modul
     dense = nn.Linear(inputs, width, bias=not config.batch_norm)
     nn.init.normal_(dense.weight, std=1 / math.sqrt(inputs))
     if dense.bias is None:
-        return dense, BatchNorm(width, config.norm_decay)
+        return dense, batch_norm(width, config.norm_decay)
     nn.init.zeros_(dense.bias)
     return dense, nn.Identity()

@@ -6,8 +6,8 @@ from mmvid.classifiers import Classifier
 from mmvid.config import option
 from mmvid.layers.features import FeatureOptions, JoinedFeatures
 from mmvid.layers.head import Head
-from mmvid.layers.normalisation import BatchNorm
 from mmvid.layers.perceptron import Perceptron
+from mmvid.layers.slim import batch_norm
 from mmvid.records.batches import Batch, Shapes
 
 
@@ -32,7 +32,7 @@ class Model(Classifier):
         self.config = config
         self.join = JoinedFeatures(config, shapes.features)
         self.modalities = self.join.modalities
-        self.norm = BatchNorm(self.join.size, config.norm_decay) if config.input_norm else nn.Identity()
+        self.norm = batch_norm(self.join.size, config.norm_decay) if config.input_norm else nn.Identity()
         self.layers = Perceptron(self.join.size, config.hidden, config.dropout)
         self.head = Head(config.hidden[-1], shapes.classes, config.experts)
 

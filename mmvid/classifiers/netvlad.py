@@ -17,7 +17,7 @@ from mmvid.layers.features import l2_normalise
 from mmvid.layers.frames import FrameFeatures, SamplingOptions, unpack
 from mmvid.layers.gating import ClassGating, Gating, make_gate
 from mmvid.layers.head import Head
-from mmvid.layers.normalisation import BatchNorm
+from mmvid.layers.slim import batch_norm
 from mmvid.records.batches import Batch, Shapes
 
 
@@ -49,7 +49,7 @@ class Model(Classifier):
         self.modalities = self.reader.modalities
         if config.stochastic:
             self.traits = frozenset({"stochastic"})
-        self.input_norm = BatchNorm(self.reader.size, config.norm_decay)
+        self.input_norm = batch_norm(self.reader.size, config.norm_decay)
         sizes = self.reader.framed
         self.pools = nn.ModuleDict(
             {
@@ -60,7 +60,7 @@ class Model(Classifier):
         pooled = sum(pool.size for pool in self.pools.values())
         self.hidden = nn.Linear(pooled, config.hidden, bias=False)  # no ReLU follows
         nn.init.normal_(self.hidden.weight, std=1 / math.sqrt(config.clusters))
-        self.hidden_norm = BatchNorm(config.hidden, config.norm_decay)
+        self.hidden_norm = batch_norm(config.hidden, config.norm_decay)
         self.gate = make_gate(config.gating, config.hidden, 8, config.norm_decay)
         self.dropout = nn.Dropout(config.dropout)
         self.head = Head(config.hidden + self.reader.beside, shapes.classes, config.experts)
@@ -84,7 +84,7 @@ class Pool(nn.Module):
         super().__init__()
         self.size = width * clusters
         self.assign = nn.Linear(width, clusters, bias=False)
-        self.norm = BatchNorm(clusters, config.norm_decay)
+        self.norm = batch_norm(clusters, config.norm_decay)
         nn.init.normal_(self.assign.weight, std=1 / math.sqrt(width))
         self.centres = None
         if config.residuals == "centres":

@@ -15,7 +15,7 @@ from mmvid.layers.features import l2_normalise
 from mmvid.layers.frames import FrameFeatures, SamplingOptions, unpack
 from mmvid.layers.gating import Gating, make_gate
 from mmvid.layers.head import Head
-from mmvid.layers.normalisation import BatchNorm
+from mmvid.layers.slim import batch_norm
 from mmvid.records.batches import Batch, Shapes
 
 
@@ -58,7 +58,7 @@ class Model(Classifier):
         self.dropout = nn.Dropout(config.dropout)
         self.hidden = nn.Linear(sum(pool.size for pool in self.pools.values()), config.hidden, bias=False)
         nn.init.xavier_uniform_(self.hidden.weight)
-        self.hidden_norm = BatchNorm(config.hidden, config.norm_decay)
+        self.hidden_norm = batch_norm(config.hidden, config.norm_decay)
         self.gate = make_gate(config.gating, config.hidden, config.reduction, config.norm_decay)
         self.head = Head(config.hidden + self.reader.beside, shapes.classes, config.experts)
 
@@ -86,9 +86,9 @@ class Pool(nn.Module):
         self.widen = nn.Linear(width, wide)
         self.attend = nn.Linear(wide, config.groups)
         self.assign = nn.Linear(wide, config.groups * clusters, bias=False)
-        self.assign_norm = BatchNorm(config.groups * clusters, config.norm_decay)
+        self.assign_norm = batch_norm(config.groups * clusters, config.norm_decay)
         self.centres = nn.Parameter(torch.empty(clusters, wide // config.groups))
-        self.norm = BatchNorm(self.size, config.norm_decay)
+        self.norm = batch_norm(self.size, config.norm_decay)
         for layer in (self.widen, self.attend, self.assign):
             nn.init.xavier_uniform_(layer.weight)
         nn.init.zeros_(self.widen.bias)

@@ -13,7 +13,7 @@ from mmvid.config import option
 from mmvid.layers.features import FeatureOptions
 from mmvid.layers.frames import FrameFeatures, unpack, valid_frames
 from mmvid.layers.head import Head
-from mmvid.layers.normalisation import BatchNorm
+from mmvid.layers.slim import batch_norm
 from mmvid.records.batches import Batch, Shapes
 
 
@@ -41,7 +41,7 @@ class Model(Classifier):
         self.config = config
         self.reader = FrameFeatures(config, shapes)
         self.modalities = self.reader.modalities
-        self.input_norm = BatchNorm(self.reader.size, config.norm_decay)
+        self.input_norm = batch_norm(self.reader.size, config.norm_decay)
         self.project = nn.Linear(self.reader.size, config.width)
         nn.init.xavier_uniform_(self.project.weight)
         nn.init.zeros_(self.project.bias)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mmvid.layers.normalisation import BatchNorm
+from mmvid.layers.slim import batch_norm
 
 Gating = Literal["none", "context", "squeeze_excite"]
 
@@ -22,7 +22,7 @@ class ContextGating(nn.Module):
     def __init__(self, size: int, decay: float):
         super().__init__()
         self.dense = nn.Linear(size, size, bias=False)
-        self.norm = BatchNorm(size, decay)
+        self.norm = batch_norm(size, decay)
         nn.init.normal_(self.dense.weight, std=1 / math.sqrt(size))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ class SqueezeExcite(nn.Module):
         super().__init__()
         narrow = max(1, size // reduction)
         self.squeeze = nn.Linear(size, narrow, bias=False)
-        self.norm = BatchNorm(narrow, decay)
+        self.norm = batch_norm(narrow, decay)
         self.excite = nn.Linear(narrow, size)
         nn.init.xavier_uniform_(self.squeeze.weight)
         nn.init.xavier_uniform_(self.excite.weight)
@@ -52,7 +52,7 @@ class ClassGating(nn.Module):
     def __init__(self, classes: int, decay: float):
         super().__init__()
         self.dense = nn.Linear(classes, classes, bias=False)
-        self.norm = BatchNorm(classes, decay)
+        self.norm = batch_norm(classes, decay)
         nn.init.normal_(self.dense.weight, std=1 / math.sqrt(classes))
 
     def forward(self, log_odds: Tensor) -> Tensor:

@@ -1,22 +1,23 @@
-"""Batch normalisation with the constants of the YouTube-8M starter code (TensorFlow slim's, not torch's).
+"""Batch normalisation that can be used after a few steps and on the last batch of an epoch, whatever its size.
 
-Its moving averages fade by 0.999 a step, which is for trainings of many thousand steps; how fast they fade is given
-as `decay`, so that a small data set need not be scored with statistics of untrained weights.
+Running statistics of momentum 0.99 need hundreds of steps to forget where they began (0 and 1), which a small data set
+does not have. Here the first ones are plain averages, until the momentum weighs more; from then on it is the usual.
 """
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-EPSILON = 1e-3
-
 
 class BatchNorm(nn.BatchNorm1d):
-    """Batch normalisation of (N, D). A single row, which has no variance, is normalised as in evaluation."""
-
-    def __init__(self, size: int, decay: float):
-        super().__init__(size, eps=EPSILON, momentum=1 - decay)
+    """Batch normalisation of (N, D); of a single row, which has no variance, by the running statistics."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if len(x) > 1:
-            return super().forward(x)
-        return functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        if not self.training or len(x) < 2:
+            return functional.batch_norm(
+                x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
+            )
+        self.num_batches_tracked += 1
+        factor = max(self.momentum, 1 / int(self.num_batches_tracked))
+        return functional.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, True, factor, self.eps
+        )
