@@ -24,7 +24,7 @@ from mmvid.training import TrainConfig
 def main(argv: list[str]) -> None:
     name, model, train, data, control = parse(argv, classifiers, TrainConfig, DataConfig, RunConfig, about=__doc__)
     with Command() as command:
-        store = open_dataset(command, data)
+        store = open_dataset(command, data, frames=classifiers.load(name).Model.reads_frames)
         setup = experiment.Setup(name, model, train)
         finished = find_or_train(command, setup, store, force=control.force, own=True)
     shown = ", ".join(f"{metric} {finished.metrics[f'validate/{metric}']:.4f}" for metric in ("gap", "map"))
