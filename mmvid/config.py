@@ -12,10 +12,10 @@ import difflib
 import sys
 import types
 import typing
-from collections.abc import Iterable
-from typing import Any, Literal, NoReturn, Protocol
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, ClassVar, Literal, NoReturn, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -70,6 +70,44 @@ def deciding(options: Options) -> dict[str, Any]:
     return {name: kept[name] for name, field in flags(type(options)).items() if _extra(field)["decides"]}
 
 
+class Preset(Options):
+    """Options whose values are a preset's where none are given, such as a paper's sizes.
+
+    A subclass states `preset`, a Literal of the names, and `presets`, the options of each; an option that a preset
+    decides has the default None (in MLproject the empty word). The values are filled in when the options are made, so
+    that a model, a run's key and a package have the numbers and never the None.
+    """
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        chosen = values.get("preset", cls.model_fields["preset"].default)
+        given = {name: value for name, value in values.items() if value not in (None, "")}
+        return {**cls.presets.get(chosen, {}), **given}
+
+
+def with_defaults(kind: type[Options], defaults: dict[str, Any]) -> type[Options]:
+    """The same options with other defaults, such as those that a classifier is best trained with.
+
+    Raises:
+        ValueError: if there is no such option.
+    """
+    if not defaults:
+        return kind
+    for name in defaults:
+        if name not in kind.model_fields:
+            raise ValueError(f"{kind.__name__} has no option {name!r} to give a default for")
+    fields = {
+        name: (Annotated[kind.model_fields[name].annotation, kind.model_fields[name]], defaults[name])
+        for name in defaults
+    }
+    return create_model(kind.__name__, __base__=kind, __doc__=kind.__doc__, **fields)
+
+
 class Catalogue(Protocol):
     """A folder whose files are its members, such as `mmvid.classifiers`."""
 
@@ -77,38 +115,46 @@ class Catalogue(Protocol):
     def load(self, name: str) -> types.ModuleType: ...
 
 
-def parse(argv: list[str], *parts: type[Options] | Catalogue, about: str) -> tuple:
+Chosen = Callable[[types.ModuleType], type[Options] | None]  # which options there are depends on the member
+
+
+def parse(argv: list[str], *parts: type[Options] | Catalogue | Chosen, about: str) -> tuple:
     """Reads a command line into checked configs.
 
     Args:
         argv: the words after the program's name.
-        parts: `Options` classes, or a catalogue: then the next word names a member, whose `Config` is read.
+        parts: `Options` classes; or a catalogue: then the next word names a member, whose `Config` is read; or, after
+            it, a function that is given the member and says which options come with it, if any.
         about: the command's docstring, shown by `--help`.
 
     Returns:
-        One value a part, in order; two for a catalogue: the member's name and its config.
+        One value a part, in order; two for a catalogue: the member's name and its config; None for no options.
 
     Exits with status 2 and one sentence on standard error when a word is unknown or a value is out of range,
     with 0 after `--help`.
     """
     parser = _Parser(_program(), about)
     words = list(argv)
-    chosen: list[tuple[str | None, type[Options]]] = []
+    result: list[Any] = []  # names, classes to be filled, None
+    member = None
     for part in parts:
         if isinstance(part, type) and issubclass(part, Options):
-            chosen.append((None, part))
+            result.append(part)
+        elif callable(part):
+            result.append(part(member))
         else:
             name = parser.member(words, part)
-            chosen.append((name, part.load(name).Config))
-    parser.declare([kind for _, kind in chosen])
+            member = part.load(name)
+            result += [name, member.Config]
+    parser.declare([kind for kind in result if isinstance(kind, type)])
     values = parser.read(words)
 
-    result: list[Any] = []
-    for name, kind in chosen:
-        if name is not None:
-            result.append(name)
-        result.append(parser.build(kind, {flag: values[flag] for flag in flags(kind) if flag in values}))
-    return tuple(result)
+    def filled(kind: Any) -> Any:
+        if not isinstance(kind, type):
+            return kind
+        return parser.build(kind, {flag: values[flag] for flag in flags(kind) if flag in values})
+
+    return tuple(map(filled, result))
 
 
 def explain(error: ValidationError) -> str:

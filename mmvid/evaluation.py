@@ -1,5 +1,6 @@
 """A model over a split: predictions, and the metrics of all its videos and of groups of them."""
 
+import itertools
 import sys
 from collections.abc import Callable, Iterable, Mapping
 
@@ -40,7 +41,7 @@ def predict(
     """
     ids: list[str] = []
     kept_classes, kept_scores, labels, counts = [], [], [], []
-    device = next(model.parameters()).device
+    device = next(itertools.chain(model.parameters(), model.buffers())).device  # counts are buffers
     model.eval()
     bar = tqdm(batches, desc=progress, unit="batch", disable=not (progress and sys.stderr.isatty()))
     with torch.inference_mode():

@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from mmvid import classifiers, evaluation
-from mmvid.config import Options, deciding
+from mmvid.config import Options, deciding, option, with_defaults
 from mmvid.metrics import ranking
 from mmvid.metrics.segments import SegmentMeter
 from mmvid.packaging import Package
@@ -19,10 +20,25 @@ from mmvid.predictions import Predictions
 from mmvid.records.batches import Batch
 from mmvid.records.loader import Loader
 from mmvid.records.store import Store
+from mmvid.records.textset import TextSet
+from mmvid.records.words import NO_WORDS, Words, word_counts
 from mmvid.runs import Task
 from mmvid.training import Fitted, Report, TrainConfig, fit
 
 PREDICT_BATCH = 512  # videos scored at once; the scores do not depend on it
+
+
+class CountConfig(Options):
+    """Counting."""
+
+    batch_size: int = option(1024, "videos in a batch", ge=1, decides=False)
+
+
+def training_options(member: ModuleType) -> type[TrainConfig] | type[CountConfig]:
+    """How a member of the catalogue is trained: with the defaults that it suggests as `TRAINING`, or by counting."""
+    if "fitted_by_counts" in member.Model.traits:
+        return CountConfig
+    return with_defaults(TrainConfig, getattr(member, "TRAINING", {}))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,16 +47,22 @@ class Setup:
 
     name: str
     model: Options
-    train: TrainConfig
+    train: TrainConfig | CountConfig
 
-    def task(self, store: Store) -> Task:
+    @property
+    def seed(self) -> int:
+        """The seed of the training; what is counted has none."""
+        return getattr(self.train, "seed", 0)
+
+    def task(self, store: Store, textset: TextSet | None = None) -> Task:
         """The run that this setup on this data set is."""
+        seeded = f", seed {self.seed}" if isinstance(self.train, TrainConfig) else ""
         return Task(
             entry=f"train_{self.name}",
             options=deciding(self.model) | deciding(self.train),
-            inputs={"data": store.digest},
+            inputs={"data": store.digest} | ({} if textset is None else {"text": textset.digest}),
             modules=("mmvid.experiment", f"mmvid.classifiers.{self.name}"),
-            name=f"{self.name} on {store.name}, seed {self.train.seed}",
+            name=f"{self.name} on {store.name}{seeded}",
         )
 
     def describe(self) -> dict[str, Any]:
@@ -84,6 +106,7 @@ def run(
     store: Store,
     *,
     key: str,
+    textset: TextSet | None = None,
     report: Report = lambda metrics, epoch: None,
     checkpoints: Path | None = None,
     callbacks: tuple[Callback, ...] = (),
@@ -91,10 +114,14 @@ def run(
 ) -> Outcome:
     """Trains on `train`, chooses the epoch on `dev`, and scores `gate` and `validate`.
 
+    A classifier that reads text is trained, and its epoch chosen, on videos with a word that it knows; it is scored on
+    all videos and, as `with_known_word` and `without_known_word`, on these and the others.
+
     Args:
         setup: what to train and how.
         store: the data set.
         key: the key of the run, which its predictions and its package carry.
+        textset: the words of its titles and keywords, for a classifier that reads text.
         report: hears of each epoch.
         checkpoints: where training keeps its state, to go on after a kill.
         callbacks: further Lightning callbacks.
@@ -110,29 +137,61 @@ def run(
         if counts.labelled < counts.videos:
             have = f"{counts.labelled} of {counts.videos} have"
             raise ValueError(f"{store.name} must have labels for every video of {split}, {have} (an empty list counts)")
-    torch.manual_seed(setup.train.seed)
-    model = classifiers.load(setup.name).Model(setup.model, store.shapes)
+    torch.manual_seed(setup.seed)
+    shapes = store.shapes
+    if textset is not None:
+        shapes = shapes.model_copy(update={"words": len(textset), "word_size": textset.size})
+    model = classifiers.load(setup.name).Model(setup.model, shapes)
+    words, cut = words_of(model, textset), {}
+    if model.reads_text:
+        model.prepare(textset.vectors, word_counts(words))
+        cut = {f"train/{field}/cut": float(count) for field, count in words.cut("train").items()}
     started = time.monotonic()
-    fitted = fit(
-        model,
-        batches(store, "train", model, setup.train.batch_size, shuffle=True, seed=setup.train.seed),
-        batches(store, "dev", model, PREDICT_BATCH),
-        setup.train,
-        checkpoints=checkpoints,
-        report=report,
-        callbacks=callbacks,
-        progress=progress,
-    )
+    train = batches(store, "train", model, setup.train.batch_size, words=words, learn=True, seed=setup.seed)
+    dev = batches(store, "dev", model, PREDICT_BATCH, words=words, learn=True)
+    for split, loader in (("train", train), ("dev", dev)):
+        if loader.count == 0:
+            raise ValueError(f"{store.name} has no video in {split} with a known word in {', '.join(model.reads_text)}")
+    if isinstance(setup.train, CountConfig):
+        fitted = count(model, train, dev, classes=shapes.classes, report=report)
+    else:
+        fitted = fit(
+            model,
+            train,
+            dev,
+            setup.train,
+            checkpoints=checkpoints,
+            report=report,
+            callbacks=callbacks,
+            progress=progress,
+        )
     seconds = {"fit": time.monotonic() - started}
     started = time.monotonic()
-    predictions, metrics = {}, {}
+    predictions, metrics = {}, {"train/videos": float(train.count)} | cut
     for split in ("gate", "validate"):
-        predictions[split], found = predict_split(model, store, split, key=key, progress=progress)
+        predictions[split], found = predict_split(model, store, split, key=key, words=words, progress=progress)
         metrics |= {f"{split}/{name}": value for name, value in found.items()}
     precision = ranking.class_average_precision_of(predictions["validate"].ranked())
     seconds["predict"] = time.monotonic() - started
-    package = Package(setup.name, setup.model, store.shapes, store.schema, store.names, key, model.cpu().eval())
+    known = textset.words if model.reads_text else []
+    package = Package(setup.name, setup.model, shapes, store.schema, store.names, key, model.cpu().eval(), known)
     return Outcome(package, fitted, predictions, metrics, precision.numpy(), seconds)
+
+
+def count(model: classifiers.Classifier, train: Loader, dev: Loader, *, classes: int, report: Report) -> Fitted:
+    """Fits a classifier that counts, in one pass, and scores it on `dev`."""
+    model.fit_counts(train)
+    found = evaluation.score(evaluation.predict(model, dev, classes=classes, key=""))
+    history = {f"dev/{name}": value for name, value in found.items()}
+    report(history, 0)
+    return Fitted([history], best_epoch=0)
+
+
+def words_of(model: classifiers.Classifier, textset: TextSet | None, numbers: np.ndarray | None = None) -> Words:
+    """The words that a classifier reads; `numbers` are its own for those of the text set, see `Words`."""
+    if not model.reads_text:
+        return NO_WORDS
+    return Words(textset, model.reads_text, model.label_words, model.longest, numbers)
 
 
 def batches(
@@ -141,19 +200,46 @@ def batches(
     model: classifiers.Classifier,
     size: int,
     *,
-    shuffle: bool = False,
+    words: Words = NO_WORDS,
+    learn: bool = False,
     seed: int = 0,
 ) -> Loader:
-    """The batches of a split with what a classifier reads."""
+    """The batches of a split with what a classifier reads.
+
+    Args:
+        store: the data set.
+        split: its split.
+        model: the classifier.
+        size: videos in a batch.
+        words: the words that the classifier reads.
+        learn: whether it learns from them: of one that reads words only videos that have some, and those of train in
+            an order that is drawn anew each epoch.
+        seed: of that order.
+    """
     return Loader(
-        store, split, size, modalities=model.modalities, frames=model.reads_frames, shuffle=shuffle, seed=seed
+        store,
+        split,
+        size,
+        modalities=model.modalities,
+        frames=model.reads_frames,
+        shuffle=learn and split == "train" and "fitted_by_counts" not in model.traits,
+        seed=seed,
+        words=words,
+        only_with_words=learn and bool(model.reads_text),
     )
 
 
 def predict_split(
-    model: classifiers.Classifier, store: Store, split: str, *, key: str, progress: bool = True
+    model: classifiers.Classifier,
+    store: Store,
+    split: str,
+    *,
+    key: str,
+    words: Words = NO_WORDS,
+    progress: bool = True,
 ) -> tuple[Predictions, dict[str, float]]:
-    """Predictions of a split and their metrics: over all videos, with text, without text.
+    """Predictions of a split and their metrics: over all videos, with text, without text; of a classifier that reads
+    words also with a word that it knows, and without.
 
     Of rated segments also `segment_map`, from the scores of all classes, which the predictions do not keep.
     """
@@ -165,7 +251,7 @@ def predict_split(
 
     predictions = evaluation.predict(
         model,
-        batches(store, split, model, PREDICT_BATCH),
+        batches(store, split, model, PREDICT_BATCH, words=words),
         classes=store.shapes.classes,
         key=key,
         progress=split if progress else "",
@@ -173,5 +259,8 @@ def predict_split(
     )
     with_text = store.has_text(split)
     groups = {"with_text": with_text, "without_text": ~with_text} if with_text.any() else {}
+    if model.reads_text:
+        known = words.known(split)
+        groups |= {"with_known_word": known, "without_known_word": ~known}
     metrics = evaluation.score(predictions, groups)
     return predictions, metrics | ({"segment_map": meter.compute()} if meter.seen else {})

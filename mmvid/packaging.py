@@ -1,4 +1,4 @@
-"""A trained classifier as a folder: `config.json`, `model.safetensors`, `labels.csv`.
+"""A trained classifier as a folder: `config.json`, `model.safetensors`, `labels.csv`; `words.txt` where it reads text.
 
 Everything that serving, ensembling and promotion need is in the folder; reading it runs no code from it.
 """
@@ -37,6 +37,7 @@ class Package:
         labels: the name of each class; names are not unique.
         key: the key of the run that trained it.
         model: the classifier, in evaluation mode, on the CPU.
+        words: the words that it knows, number 1 first; none where it reads no text.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Package:
     labels: list[str]
     key: str
     model: Classifier
+    words: list[str] = dataclasses.field(default_factory=list)
 
     def obstacle(self, store: Store) -> str | None:
         """Why the model cannot be measured on a data set, or None where it can."""
@@ -80,6 +82,8 @@ def save(package: Package, folder: Path) -> None:
         "key": package.key,
     }
     (folder / "config.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    if package.model.reads_text:
+        (folder / "words.txt").write_bytes("".join(f"{word}\n" for word in package.words).encode())
     with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["id", "name"])
@@ -116,7 +120,18 @@ def load(folder: Path) -> Package:
         labels = [row["name"] for row in csv.DictReader(file)]
     if len(labels) != shapes.classes:
         raise ValueError(f"{folder / 'labels.csv'} must name {shapes.classes} classes, got {len(labels)}")
-    return Package(description["classifier"], config, shapes, schema, labels, description["key"], model.eval())
+    words = _words(folder / "words.txt", shapes.words) if model.reads_text else []
+    return Package(description["classifier"], config, shapes, schema, labels, description["key"], model.eval(), words)
+
+
+def _words(path: Path, count: int) -> list[str]:
+    try:
+        words = path.read_bytes().decode().split("\n")[:-1]  # a word may hold what Python, too, takes for a line's end
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} must hold the words that the model knows: {error}") from error
+    if len(words) != count:
+        raise ValueError(f"{path} must hold {count} words, got {len(words)}")
+    return words
 
 
 def pinned_requirements() -> list[str]:

@@ -163,6 +163,10 @@ class Run:
             yield path
             self.client.log_artifact(self.id, str(path), str(Path(name).parent) if "/" in name else None)
 
+    def folder(self, name: str, path: Path) -> None:
+        """Logs a folder's files as artifacts below `name`."""
+        self.client.log_artifacts(self.id, str(path), name)
+
     def dataset(self, name: str, digest: str, source: str, profile: dict[str, Any], context: str) -> None:
         """Logs a data set as an input of the run; the UI shows its name, digest and profile."""
         entity = Dataset(

@@ -12,12 +12,11 @@ import mmvid.classifiers
 from mmvid.config import deciding, option, parse
 from mmvid.console import run_command
 from mmvid.dataset import DataConfig, open_dataset
-from mmvid.experiment import Setup
+from mmvid.experiment import Setup, training_options
 from mmvid.records.store import Store
 from mmvid.registry.versions import aliased
 from mmvid.report.table import markdown
 from mmvid.runs import Command, Finished, RunConfig, Task, model_training_view
-from mmvid.training import TrainConfig
 from steps.promote import RULES, promote
 from steps.train import find_or_train
 
@@ -34,13 +33,13 @@ class Control(RunConfig):
 
 def main(argv: list[str]) -> None:
     data, control = parse(argv, DataConfig, Control, about=__doc__)
-    train = TrainConfig(seed=control.seed)
     task = Task("main", deciding(data) | deciding(control), {}, ("steps.main",), name="main")
     with Command() as command, command.start(task, own=True) as run:
         store = open_dataset(command, data)
         finished = {}
         for name in CLASSIFIERS:
-            setup = Setup(name, mmvid.classifiers.load(name).Config(), train)
+            member = mmvid.classifiers.load(name)
+            setup = Setup(name, member.Config(), training_options(member)(seed=control.seed))
             finished[name] = find_or_train(command, setup, store, force=control.force)
         best = max(finished, key=lambda name: finished[name].metrics["gate/gap"])
         champions = [promoted(command, f"mmvid-{name}", finished[name], store) for name in CLASSIFIERS]

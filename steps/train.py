@@ -2,40 +2,61 @@
 
     mlflow run . -e train_moe -P experts=8
     python -m steps.train moe --experts 8
+    python -m steps.train textcnn --vectors GoogleNews-vectors-negative300.bin.gz
 
-Reads  the data set at --data (the demo is made if it is `demo` and not there yet; TFRecords are ingested first).
+Reads  the data set at --data (the demo is made if it is `demo` and not there yet; TFRecords are ingested first); for a
+       classifier that reads text its text set, which is built if it is not there yet.
 Logs   config.json, train/loss and dev/* of each epoch, gate/* and validate/* at the end, predictions, the model.
 """
 
 import shutil
 import tempfile
 from pathlib import Path
+from types import ModuleType
 
 from mmvid import classifiers, experiment, packaging, predictions, serving
 from mmvid.config import parse
 from mmvid.console import run_command
 from mmvid.dataset import DataConfig, open_dataset
+from mmvid.experiment import training_options
+from mmvid.layers.text import TextOptions
 from mmvid.records.store import Store
+from mmvid.records.textset import TextSet
 from mmvid.report.figures import precision_by_frequency
 from mmvid.runs import Command, Finished, Run, RunConfig, home
-from mmvid.training import TrainConfig
+from mmvid.textual import TextConfig
+from steps.build_text import find_or_build
 
 
 def main(argv: list[str]) -> None:
-    name, model, train, data, control = parse(argv, classifiers, TrainConfig, DataConfig, RunConfig, about=__doc__)
+    name, model, train, text, data, control = parse(
+        argv, classifiers, training_options, text_options, DataConfig, RunConfig, about=__doc__
+    )
     with Command() as command:
         store = open_dataset(command, data, frames=classifiers.load(name).Model.reads_frames)
+        textset = None if text is None else find_or_build(command, store, text)
         setup = experiment.Setup(name, model, train)
-        finished = find_or_train(command, setup, store, force=control.force, own=True)
+        finished = find_or_train(command, setup, store, textset, force=control.force, own=True)
     shown = ", ".join(f"{metric} {finished.metrics[f'validate/{metric}']:.4f}" for metric in ("gap", "map"))
     print(f"{finished.run.info.run_name}: validate {shown}\nrun {finished.id}")
 
 
+def text_options(member: ModuleType) -> type[TextConfig] | None:
+    """The options of the text set, for a classifier that reads text."""
+    return TextConfig if issubclass(member.Config, TextOptions) else None
+
+
 def find_or_train(
-    command: Command, setup: experiment.Setup, store: Store, *, force: bool = False, own: bool = False
+    command: Command,
+    setup: experiment.Setup,
+    store: Store,
+    textset: TextSet | None = None,
+    *,
+    force: bool = False,
+    own: bool = False,
 ) -> Finished:
     """The finished run of a setup, trained now if there is none."""
-    task = setup.task(store)
+    task = setup.task(store, textset)
     checkpoints = home() / "checkpoints" / task.key
     if force:
         shutil.rmtree(checkpoints, ignore_errors=True)
@@ -44,9 +65,13 @@ def find_or_train(
         run.params({"data": str(store.folder), "classifier": setup.name})
         run.json("config.json", setup.describe())
         run.dataset(store.name, store.digest, str(store.folder), store.profile(), context="train")
-        outcome = experiment.run(setup, store, key=task.key, report=run.report, checkpoints=checkpoints)
+        outcome = experiment.run(
+            setup, store, key=task.key, textset=textset, report=run.report, checkpoints=checkpoints
+        )
         log_outcome(run, outcome, store)
-        shutil.rmtree(checkpoints)
+        if textset is not None:
+            run.tags({"mmvid.text.set": str(textset.folder)})
+        shutil.rmtree(checkpoints, ignore_errors=True)
 
     return command.find_or_run(task, compute, force=force, own=own)
 
@@ -64,8 +89,12 @@ def log_outcome(run: Run, outcome: experiment.Outcome, store: Store) -> None:
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "package"
         packaging.save(outcome.package, package)
-        uri = serving.log_model(outcome.package, package, packaging.pinned_requirements())
-    run.tags({"mmvid.model": uri, "mmvid.data.store": store.folder})
+        if outcome.package.model.reads_text:
+            run.folder("package", package)
+        else:
+            uri = serving.log_model(outcome.package, package, packaging.pinned_requirements())
+            run.tags({"mmvid.model": uri})
+    run.tags({"mmvid.data.store": store.folder})
     run.describe(f"{title}. {outcome.summary()}")
 
 

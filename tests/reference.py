@@ -77,3 +77,30 @@ def segment_map(scores, labels, rated, top_n, empty="drop"):
         elif empty == "zero" and any(r[c] for r in rated):
             values.append(0.0)
     return float(np.mean(values)) if values else math.nan
+
+
+# --- Text (Wang et al. 2017) ------------------------------------------------------------------------------------------
+
+
+def nearest(points, centroids, power):
+    """The first centroid with the smallest sum over dimensions of |x - c| ** power, for each point."""
+    distances = [[sum(abs(a - b) ** power for a, b in zip(x, c, strict=True)) for c in centroids] for x in points]
+    return [row.index(min(row)) for row in distances]
+
+
+def unigram(texts, labels, words, classes, alpha):
+    """log Pr(l) + sum over words k of log((n(k, l) + alpha) / (n(l) + alpha |L|)) for each class l: equation (3).
+
+    `texts` are the words of each training video, `labels` the classes of each, `words` the text to score.
+    """
+    n_labels = sum(len(each) for each in labels)
+    scores = []
+    for label in range(classes):
+        having = [text for text, own in zip(texts, labels, strict=True) if label in own]
+        n_l = sum(len(text) for text in having)
+        score = math.log(len(having) / n_labels) if having else -math.inf
+        for word in words:
+            n_kl = sum(text.count(word) for text in having)
+            score += math.log((n_kl + alpha) / (n_l + alpha * classes))
+        scores.append(score)
+    return scores

@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 from pydantic import ValidationError
 
-from mmvid.config import Options, deciding, option, parse
+from mmvid.config import Options, deciding, flags, option, parse, with_defaults
 
 
 class Model(Options):
@@ -114,3 +114,35 @@ def test_two_configs_with_one_name_are_refused():
 def test_what_decides_no_result_stays_out_of_the_key():
     assert "force" not in deciding(Model(force=True))
     assert deciding(Model(schema="x"))["schema"] == "x"
+
+
+def test_a_member_says_which_options_come_with_it(capsys):
+    def rate(member):
+        return with_defaults(Other, {"lr": 0.5}) if hasattr(member, "fast") else None
+
+    members = {
+        "plain": types.SimpleNamespace(Config=Options),
+        "quick": types.SimpleNamespace(Config=Options, fast=True),
+    }
+    catalogue = types.SimpleNamespace(names=lambda: list(members), load=members.get)
+    assert parse(["plain"], catalogue, rate, about="") == ("plain", Options(), None)
+    assert parse(["quick"], catalogue, rate, about="")[2].lr == 0.5
+    assert parse(["quick", "--lr", "2"], catalogue, rate, about="")[2].lr == 2
+    with pytest.raises(SystemExit):
+        parse(["plain", "--lr", "2"], catalogue, rate, about="")
+    assert capsys.readouterr().err == "error: unknown option --lr\n"
+
+
+def test_other_defaults_keep_checks_and_help(capsys):
+    kind = with_defaults(Model, {"experts": 7, "limit": 3})
+    assert kind().experts == 7 and kind().lr == 0.1 and isinstance(kind(), Model)
+    assert flags(kind)["experts"].description == "experts for each class" and list(flags(kind)) == list(flags(Model))
+    assert deciding(kind()) == deciding(Model(experts=7, limit=3))
+    with pytest.raises(ValidationError):
+        kind(experts=0)
+    with pytest.raises(SystemExit):
+        parse(["--help"], kind, about="")
+    assert "experts for each class (default 7; search 1..16)" in " ".join(capsys.readouterr().out.split())
+    with pytest.raises(ValueError, match="^Model has no option 'expert' to give a default for$"):
+        with_defaults(Model, {"expert": 1})
+    assert with_defaults(Model, {}) is Model

@@ -15,7 +15,7 @@ FLOORS = [
     {"training", "predictions"},
     {"evaluation"},
     {"packaging"},
-    {"dataset", "experiment", "ensemble", "serving"},
+    {"dataset", "textual", "experiment", "ensemble", "serving"},
     {"served", "registry", "search"},
     {"plugin", "report"},
     {"steps"},

@@ -29,8 +29,14 @@ def configs(command: str, monkeypatch) -> list[type[Options]]:
     monkeypatch.setattr(step, "parse", capture)
     with pytest.raises(Captured) as captured:
         step.main([])
-    parts = captured.value.args[0]
-    return [part if isinstance(part, type) else part.load(words[0]).Config for part in parts]
+    kinds, member = [], None
+    for part in captured.value.args[0]:
+        if not isinstance(part, type) and not callable(part):
+            member = part.load(words[0])
+            kinds.append(member.Config)
+        else:
+            kinds.append(part if isinstance(part, type) else part(member))
+    return [kind for kind in kinds if kind is not None]
 
 
 def text(value) -> str:

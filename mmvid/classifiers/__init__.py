@@ -1,11 +1,14 @@
 """The catalogue of classifiers: one file = one classifier = `Config` + `Model`; a `Batch` in, scores (B, C) out."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
+import numpy as np
 from torch import Tensor, nn
 
 from mmvid.catalogue import catalogue
 from mmvid.records.batches import Batch
+from mmvid.records.textset import LabelWords
 
 names, load = catalogue(__name__, __path__, "classifier")
 
@@ -16,12 +19,18 @@ class Classifier(nn.Module, ABC):
     Attributes:
         modalities: the modalities it reads, in order.
         reads_frames: whether it reads `Batch.frames` (else `Batch.features`).
+        reads_text: the fields whose words it reads, `title`, `keywords` or both.
+        label_words: whether it is trained and measured on text with the words of the videos' own labels.
+        longest: words of a text that it reads, the first ones; 0 reads all.
         traits: where the general contract does not hold: `stochastic` (scores vary from call to call),
-            `fitted_by_counts` (no gradients).
+            `fitted_by_counts` (no gradients: `fit_counts` is called once instead of training).
     """
 
     modalities: list[str]
     reads_frames: bool = False
+    reads_text: tuple[str, ...] = ()
+    label_words: LabelWords = "kept"
+    longest: int = 0
     traits: frozenset[str] = frozenset()
 
     def forward(self, batch: Batch) -> Tensor:
@@ -35,3 +44,15 @@ class Classifier(nn.Module, ABC):
     @abstractmethod
     def penalty(self) -> Tensor:
         """The regularisation that is added to the loss, a scalar."""
+
+    def prepare(self, vectors: np.ndarray, counts: np.ndarray) -> None:  # noqa: B027 - most have nothing to prepare
+        """Takes what is known of the words before training; it becomes part of the state.
+
+        Args:
+            vectors: the vector of each word, float32 (V, D).
+            counts: how often each stands in the fields of train that the classifier reads, int64 (V,).
+        """
+
+    def fit_counts(self, batches: Iterable[Batch]) -> None:
+        """Counts the labelled videos of train; only of classifiers with the trait `fitted_by_counts`."""
+        raise NotImplementedError(f"{type(self).__name__} is not fitted by counts")

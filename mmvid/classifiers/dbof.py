@@ -12,29 +12,47 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mmvid.classifiers import Classifier
-from mmvid.config import option
+from mmvid.config import Preset, option
 from mmvid.layers.frames import FrameFeatures, Sampling, SamplingOptions, unpack
 from mmvid.layers.gating import Gating, make_gate
 from mmvid.layers.head import Head
 from mmvid.layers.slim import batch_norm
 from mmvid.records.batches import Batch, Shapes
 
+TRAINING = {"learning_rate": 0.002, "batch_size": 256}
+PAPER = {"norm_decay": 0.999, "dropout": 0.0}
 
-class Config(SamplingOptions):
-    """Deep bag of frames, of a compact size; the presets have the paper's."""
 
+class Config(SamplingOptions, Preset):
+    """Deep bag of frames."""
+
+    presets = {
+        "compact": {"projection": 1024, "hidden": 512, "experts": 2, "samples": 30, "norm_decay": 0.9, "dropout": 0.5},
+        "dbof_a": PAPER | {"projection": 8192, "hidden": 1024, "experts": 2, "samples": 30},
+        "dbof_b": PAPER | {"projection": 16384, "hidden": 2048, "experts": 16, "samples": 60},
+    }
+    preset: Literal["compact", "dbof_a", "dbof_b"] = option(
+        "compact", "options that are not given; dbof_a and dbof_b are paper A's", decides=False
+    )
+    samples: int | None = option(None, "frames that are drawn (preset)", ge=1)
     sampling: Sampling = option(
         "frames", "in training: all frames, `samples` of them drawn with replacement, or one run of `samples`"
     )
-    projection: int = option(1024, "codes that a frame is projected onto", ge=1, search=(512, 8192), log=True)
-    hidden: int = option(512, "width of the hidden layer", ge=1, search=(256, 2048), log=True)
-    experts: int = option(2, "experts for each class; 0 is logistic regression", ge=0, search=(0, 16))
+    projection: int | None = option(
+        None, "codes that a frame is projected onto (preset)", ge=1, search=(512, 8192), log=True
+    )
+    hidden: int | None = option(None, "width of the hidden layer (preset)", ge=1, search=(256, 2048), log=True)
+    experts: int | None = option(
+        None, "experts for each class; 0 is logistic regression (preset)", ge=0, search=(0, 16)
+    )
     activation: Literal["relu6", "sigmoid"] = option("relu6", "of both layers; the paper's time had relu6")
     pooling: Literal["max", "average"] = option("max", "how the frames become one video")
     batch_norm: bool = option(True, "batch normalisation of inputs and layers; without it there are biases")
-    norm_decay: float = option(0.9, "how slowly its moving averages fade; the original's is 0.999", gt=0, lt=1)
+    norm_decay: float | None = option(None, "how slowly its moving averages fade (preset)", gt=0, lt=1)
     gating: Gating = option("none", "gate on the hidden layer, beyond the paper")
-    dropout: float = option(0.0, "share of the hidden layer dropped in training", ge=0, lt=1, search=(0.0, 0.7))
+    dropout: float | None = option(
+        None, "share of the hidden layer dropped in training (preset)", ge=0, lt=1, search=(0.0, 0.7)
+    )
     l2_penalty: float = option(1e-8, "penalty on the experts' weights", ge=0, search=(1e-9, 1e-5), log=True)
 
 
@@ -46,7 +64,7 @@ class Model(Classifier):
     def __init__(self, config: Config, shapes: Shapes):
         super().__init__()
         self.config = config
-        self.reader = FrameFeatures(config, shapes)
+        self.reader = FrameFeatures(config, shapes.features, shapes.frames)
         self.modalities = self.reader.modalities
         if config.stochastic:
             self.traits = frozenset({"stochastic"})

@@ -28,7 +28,7 @@ class Model(Classifier):
     def __init__(self, config: Config, shapes: Shapes):
         super().__init__()
         self.config = config
-        self.reader = FrameFeatures(config, shapes)
+        self.reader = FrameFeatures(config, shapes.features, shapes.frames)
         self.modalities = self.reader.modalities
         self.head = Head(self.reader.size + self.reader.beside, shapes.classes, experts=0)
 

@@ -5,27 +5,38 @@ is never stepped through, and on a GPU cuDNN runs the whole stack.
 """
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from mmvid.classifiers import Classifier
-from mmvid.config import option
+from mmvid.config import Preset, option
 from mmvid.layers.features import FeatureOptions
 from mmvid.layers.frames import FrameFeatures
 from mmvid.layers.head import Head
 from mmvid.records.batches import Batch, Shapes
 
+TRAINING = {"learning_rate": 0.001}
 
-class Config(FeatureOptions):
-    """Stacked LSTM, of a compact size; the presets have the paper's."""
 
-    cells: int = option(256, "cells of a layer", ge=1, search=(128, 1024), log=True)
-    layers: int = option(2, "layers", ge=1, search=(1, 4))
-    experts: int = option(2, "experts for each class; 0 is logistic regression", ge=0, search=(0, 8))
-    dropout: float = option(
-        0.0, "share dropped between layers and before the experts, beyond the paper", ge=0, lt=1, search=(0.0, 0.7)
+class Config(FeatureOptions, Preset):
+    """Stacked LSTM."""
+
+    presets = {
+        "compact": {"cells": 256, "layers": 2, "experts": 2, "dropout": 0.5},
+        "lstm_a": {"cells": 1024, "layers": 2, "experts": 2, "dropout": 0.0},
+        "lstm_b": {"cells": 512, "layers": 4, "experts": 4, "dropout": 0.0},
+    }
+    preset: Literal["compact", "lstm_a", "lstm_b"] = option(
+        "compact", "options that are not given; lstm_a and lstm_b are paper A's", decides=False
+    )
+    cells: int | None = option(None, "cells of a layer (preset)", ge=1, search=(128, 1024), log=True)
+    layers: int | None = option(None, "layers (preset)", ge=1, search=(1, 4))
+    experts: int | None = option(None, "experts for each class; 0 is logistic regression (preset)", ge=0, search=(0, 8))
+    dropout: float | None = option(
+        None, "share dropped between layers and before the experts (preset)", ge=0, lt=1, search=(0.0, 0.7)
     )
     l2_penalty: float = option(1e-8, "penalty on the experts' weights", ge=0, search=(1e-9, 1e-5), log=True)
 
@@ -38,7 +49,7 @@ class Model(Classifier):
     def __init__(self, config: Config, shapes: Shapes):
         super().__init__()
         self.config = config
-        self.reader = FrameFeatures(config, shapes)
+        self.reader = FrameFeatures(config, shapes.features, shapes.frames)
         self.modalities = self.reader.modalities
         between = config.dropout if config.layers > 1 else 0.0
         self.lstm = nn.LSTM(self.reader.size, config.cells, config.layers, batch_first=True, dropout=between)

@@ -10,6 +10,8 @@ from mmvid.layers.perceptron import Perceptron
 from mmvid.layers.slim import batch_norm
 from mmvid.records.batches import Batch, Shapes
 
+TRAINING = {"learning_rate": 0.001, "batch_size": 256}
+
 
 class Config(FeatureOptions):
     """Multilayer perceptron."""

@@ -20,6 +20,8 @@ from mmvid.layers.head import Head
 from mmvid.layers.slim import batch_norm
 from mmvid.records.batches import Batch, Shapes
 
+TRAINING = {"learning_rate": 0.002, "batch_size": 256}
+
 
 class Config(SamplingOptions):
     """Gated NetVLAD, of a compact size."""
@@ -45,7 +47,7 @@ class Model(Classifier):
     def __init__(self, config: Config, shapes: Shapes):
         super().__init__()
         self.config = config
-        self.reader = FrameFeatures(config, shapes)
+        self.reader = FrameFeatures(config, shapes.features, shapes.frames)
         self.modalities = self.reader.modalities
         if config.stochastic:
             self.traits = frozenset({"stochastic"})

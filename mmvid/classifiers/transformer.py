@@ -16,6 +16,8 @@ from mmvid.layers.head import Head
 from mmvid.layers.slim import batch_norm
 from mmvid.records.batches import Batch, Shapes
 
+TRAINING = {"learning_rate": 0.0005, "batch_size": 256}
+
 
 class Config(FeatureOptions):
     """Transformer over frames."""
@@ -39,7 +41,7 @@ class Model(Classifier):
         if config.width % (2 * config.heads):
             raise ValueError(f"width must be a multiple of twice the heads, {2 * config.heads}, got {config.width}")
         self.config = config
-        self.reader = FrameFeatures(config, shapes)
+        self.reader = FrameFeatures(config, shapes.features, shapes.frames)
         self.modalities = self.reader.modalities
         self.input_norm = batch_norm(self.reader.size, config.norm_decay)
         self.project = nn.Linear(self.reader.size, config.width)

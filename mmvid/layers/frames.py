@@ -9,16 +9,23 @@ only, packed as (N, D): padding then neither costs anything nor enters a statist
 Source of the sampling: google/youtube-8m, model_utils.py (Abu-El-Haija et al. 2016, arXiv:1609.08675).
 """
 
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from mmvid.config import option
 from mmvid.layers.features import FeatureOptions, choose_modalities, l2_normalise
-from mmvid.records.batches import Batch, Shapes
 
 Sampling = Literal["all", "frames", "run"]
+
+
+class Videos(Protocol):
+    """What is read of a batch of videos; see `mmvid.records.batches.Batch`."""
+
+    features: dict[str, Tensor]
+    frames: dict[str, Tensor]
+    num_frames: Tensor
 
 
 class SamplingOptions(FeatureOptions):
@@ -52,21 +59,27 @@ class FrameFeatures:
         beside: numbers of the video-level vectors that stand beside the frames.
     """
 
-    def __init__(self, options: FeatureOptions, shapes: Shapes):
-        there = {**shapes.features, **shapes.frames} if options.modalities else shapes.frames
+    def __init__(self, options: FeatureOptions, features: dict[str, int], frames: dict[str, int]):
+        """
+        Args:
+            options: the modalities to read; none means all that have frames.
+            features, frames: the sizes of all modalities' video-level vectors and of their frames.
+
+        Raises:
+            ValueError: if no modality is left that has frames.
+        """
+        there = {**features, **frames} if options.modalities else frames
         self.modalities = choose_modalities(options.modalities, there)
-        self.framed = {modality: shapes.frames[modality] for modality in self.modalities if modality in shapes.frames}
+        self.framed = {modality: frames[modality] for modality in self.modalities if modality in frames}
         if not self.framed:
-            raise ValueError(
-                f"modalities must hold one with frames ({', '.join(shapes.frames) or 'the data set has none'}), "
-                f"got {', '.join(self.modalities)}"
-            )
+            has = ", ".join(frames) or "the data set has none"
+            raise ValueError(f"modalities must hold one with frames ({has}), got {', '.join(self.modalities)}")
         self.normalisation = options.normalisation
         self.size = sum(self.framed.values())
         self._vectors = [modality for modality in self.modalities if modality not in self.framed]
         self.beside = sum(there[modality] for modality in self._vectors)
 
-    def frames(self, batch: Batch, index: Tensor | None = None) -> Tensor:
+    def frames(self, batch: Videos, index: Tensor | None = None) -> Tensor:
         """The joined frames (B, T, `size`), normalised; padded ones are zeros.
 
         Args:
@@ -82,12 +95,12 @@ class FrameFeatures:
         joined = torch.cat(parts, dim=-1)
         return l2_normalise(joined) if self.normalisation == "joint" else joined
 
-    def vectors(self, batch: Batch) -> list[Tensor]:
+    def vectors(self, batch: Videos) -> list[Tensor]:
         """The video-level vectors beside the frames, each (B, D); normalised each by itself unless `none`."""
         parts = [batch.features[modality] for modality in self._vectors]
         return parts if self.normalisation == "none" else [l2_normalise(part) for part in parts]
 
-    def draw(self, batch: Batch, options: SamplingOptions, training: bool) -> tuple[Tensor, Tensor]:
+    def draw(self, batch: Videos, options: SamplingOptions, training: bool) -> tuple[Tensor, Tensor]:
         """The frames to work on (B, T, `size`), and which of them are valid, bool (B, T)."""
         how = options.drawn(training)
         if how == "all":
@@ -97,7 +110,7 @@ class FrameFeatures:
         return self.frames(batch, index), torch.ones_like(index, dtype=torch.bool)
 
 
-def valid_frames(batch: Batch) -> Tensor:
+def valid_frames(batch: Videos) -> Tensor:
     """Which frames of a batch are there and not padding, bool (B, T)."""
     longest = max(frames.shape[1] for frames in batch.frames.values())
     return torch.arange(longest, device=batch.num_frames.device) < batch.num_frames[:, None]

@@ -16,6 +16,8 @@ class Shapes(Options):
     features: dict[str, int] = option({}, "size of each modality's video-level feature")
     frames: dict[str, int] = option({}, "size of each modality's frame-level feature")
     float_frames: tuple[str, ...] = option((), "modalities whose frames are floats; those of others are uint8")
+    words: int = option(0, "distinct words of titles and keywords; 0 where no text is read", ge=0)
+    word_size: int = option(0, "size of a word's vector", ge=0)
 
 
 @dataclasses.dataclass
@@ -27,9 +29,10 @@ class Batch:
         features: video level, modality -> float (B, D).
         frames: frame level, modality -> float (B, T, D), dequantised, zeros after a video's end.
         num_frames: valid frames of each video, int64 (B,); ones where there are no frames.
-        tokens: text, `title` or `keywords` -> int64 word ids (B, L), zeros after the end.
+        tokens: text, `title` or `keywords` -> int64 word ids from 1 to V (B, L), zeros after the end.
         token_lengths: words of each text, same keys -> int64 (B,).
-        presence: modality -> bool (B,); `title` and `keywords` too, where the data set has text.
+        presence: modality -> bool (B,); `title` and `keywords` too, where the data set has text. Where their words
+            are read it means a known word, else any text.
         labels: bool (B, C), or None where the split has none.
         weights: float (B, C) that multiplies the loss, or None. Of segments 1 for the rated classes, else 0.
     """

@@ -16,12 +16,14 @@ from pydantic import ValidationError
 from mmvid import storage
 from mmvid.config import Options, option
 from mmvid.durable import replacing
+from mmvid.records.described import read_described
 from mmvid.records.manifest import LISTED, Counts, FileEntry, OnError, Skipped, SkippedRecord
 from mmvid.records.schema import Problem, Schema
 from mmvid.records.segments import decode_rows
 from mmvid.records.shards import ShardWriter
+from mmvid.records.sources import is_rows
 from mmvid.records.splits import hash64, split_of
-from mmvid.records.text import NO_TEXT, TextIndex
+from mmvid.records.text import NO_TEXT, Text, TextIndex
 from mmvid.records.video import BadRecord, Video
 from mmvid.storage import File
 from mmvid.tfrecords.example import Parser
@@ -36,7 +38,7 @@ class Task:
 
     Attributes:
         store: the folder to write into.
-        source: the TFRecord file, by whose size and version it is known again; `relative` is its name in the source.
+        source: the TFRecord file, or file of rows, by whose size and version it is known again; `relative` is its name in the source.
         split: the source split, and `number` the shard's place in it.
         schema: what its records hold.
         frames: modality -> type of its frames, see `shards.columns`.
@@ -113,12 +115,12 @@ def convert(task: Task) -> None:
             raise empty
         problems.append(empty)
     with contextlib.ExitStack() as stack:
-        for row, videos in _numbered(task, problems):
+        for row, videos, text in _numbered(task, problems):
             # The id, the text and the split are the video's: segments of one are never divided between splits.
             id = _name(task, row, videos[0].id)
             hidden += not videos[0].id
-            text = texts.find(videos[0].id) if texts is not None else None
-            joined += text is not None
+            text = texts.find(videos[0].id) if texts is not None else text
+            joined += texts is not None and text is not None
             split = split_of(id, task.split, has_dev=task.has_dev, seed=task.seed, share=task.dev_share)
             if split not in writers:
                 path = task.store / f"{split}-{task.number:05d}.arrow"
@@ -160,7 +162,7 @@ def hashes_path(task: Task) -> Path:
 
 def named_videos(task: Task) -> Iterator[tuple[int, str]]:
     """The number of each record that is kept, and the id that its video has in the store."""
-    for row, videos in _numbered(task, []):
+    for row, videos, _ in _numbered(task, []):
         yield row, _name(task, row, videos[0].id)
 
 
@@ -169,8 +171,12 @@ def frames_type(frames: np.ndarray) -> str:
     return "uint8" if frames.dtype == np.uint8 else "float"
 
 
-def _numbered(task: Task, problems: list[Problem]) -> Iterator[tuple[int, list[Video]]]:
-    """The number of each record, which skipped ones count for too, and its rows: a video, or its segments."""
+def _numbered(task: Task, problems: list[Problem]) -> Iterator[tuple[int, list[Video], Text | None]]:
+    """The number of each record, which skipped ones count for too, its rows, a video or its segments, and its text."""
+    if is_rows(task.source):
+        for number, (video, text) in enumerate(read_described(task.source, task.schema)):
+            yield number, [video], text
+        return
 
     def report(problem: Problem) -> None:
         if task.on_error == "stop":
@@ -186,7 +192,7 @@ def _numbered(task: Task, problems: list[Problem]) -> Iterator[tuple[int, list[V
         except BadRecord as error:
             report(error.at(task.source, offset))
             continue
-        yield good + len(problems), videos
+        yield good + len(problems), videos, None
         good += 1
 
 

@@ -38,7 +38,7 @@ from mmvid.records.manifest import (
 )
 from mmvid.records.processes import run_in_processes
 from mmvid.records.schema import Schema, load_schema
-from mmvid.records.sources import Shards, Sources, absolute, find_sources
+from mmvid.records.sources import Shards, Sources, absolute, find_sources, is_rows
 from mmvid.records.splits import PAPER_DEV_SHARE, SPLITS
 from mmvid.records.store import Store
 from mmvid.records.text import TextIndex
@@ -74,8 +74,8 @@ def ingest(
         schema: a schema, the name of a built-in one, or a YAML file.
         folder: where the store goes: nothing, an empty folder, a store, or what a killed ingest left. A store of
             the same input is returned as it is, one of another input is replaced.
-        text: JSON Lines of titles and keywords (see `text`); `auto` takes text.jsonl in `data` if it is there,
-            `none` takes none.
+        text: JSON Lines of titles and keywords (see `text`); `auto` takes text.jsonl in `data` if it is there, or
+            what files of rows say themselves, `none` takes no file.
         vocabulary: CSV of the labels' names (see `vocabulary`); `auto` takes the first of the schema's files that
             is in `data`, `none` takes none. Without one, labels are called `label 12`.
         on_error: `stop` raises at the first record that is damaged or does not fit; `skip` leaves such records out,
@@ -99,6 +99,7 @@ def ingest(
     if on_error not in ("stop", "skip"):
         raise ValueError(f"on_error must be stop or skip, got {on_error!r}")
     sources = find_sources(data)
+    _check_rows(sources, on_error)
     vocabulary_file = _vocabulary_file(sources, schema, vocabulary)
     if vocabulary_file is None:
         names = [unnamed(label) for label in range(schema.classes)]
@@ -167,13 +168,19 @@ def fingerprint(
     return _digest([told, load_schema(schema).model_dump(mode="json") if str(schema) else None])
 
 
+def _check_rows(sources: Sources, on_error: OnError) -> None:
+    if on_error == "skip" and any(is_rows(file) for files in sources.shards.values() for file in files.values()):
+        raise ValueError("on_error must be stop for files of rows: they are text, to be put right")
+
+
 def _digest(content: list) -> str:
     return hashlib.blake2b(json.dumps(content).encode(), digest_size=16).hexdigest()
 
 
 def _text_file(sources: Sources, text: str | os.PathLike) -> File | None:
     if str(text) == "auto":
-        return sources.beside(TEXT_FILE)
+        rows = all(is_rows(file) for files in sources.shards.values() for file in files.values())
+        return None if rows else sources.beside(TEXT_FILE)  # rows have text of their own
     return None if str(text) == "none" else _existing(text, "text")
 
 
@@ -256,7 +263,7 @@ def _plan(
 def _first_frames(schema: Schema, shards: Shards) -> dict[str, str]:
     """The types of the frames of the first video that can be read; modalities that it lacks are of bytes."""
     for files in shards.values():
-        for file in files.values():
+        for file in (file for file in files.values() if not is_rows(file)):
             for video in schema.read(file, on_bad=lambda problem: None):
                 kinds = {modality: frames_type(rows) for modality, rows in video.frames.items()}
                 framed = [modality for modality, spec in schema.features.items() if spec.frames and kinds]

@@ -12,6 +12,7 @@ from mmvid.records.columns import Frames, LazyStrings, Ragged, Strings, Validity
 from mmvid.records.permutation import Permutation
 from mmvid.records.quantised import dequantise
 from mmvid.records.store import Store
+from mmvid.records.words import NO_WORDS, Words
 
 _TEXTS = ("title", "keywords")
 _PLANNED = 16  # batches whose row numbers are drawn in one go: many calls on short arrays would take longer
@@ -41,6 +42,8 @@ class Loader:
         rank: int = 0,
         world_size: int = 1,
         drop_labels: bool = False,
+        words: Words = NO_WORDS,
+        only_with_words: bool = False,
     ):
         """
         Args:
@@ -54,6 +57,8 @@ class Loader:
             seed: of the orders.
             rank, world_size: this process, and how many there are.
             drop_labels: leaves labels out, and the weights of segments, even where there are some.
+            words: which words of titles and keywords to read.
+            only_with_words: leaves out the videos that have none of these words.
 
         Raises:
             ValueError: if a modality is not in the store, frames are asked for and there are none, only some videos
@@ -66,7 +71,11 @@ class Loader:
         self.store, self.split, self.batch_size = store, split, batch_size
         self.shuffle, self.seed, self.epoch = shuffle, seed, 0
         self.rank, self.world_size = rank, world_size
-        self.count = store.count(split)
+        words.check(store)
+        self.words = words
+        # Row numbers, where not all rows are read.
+        self.chosen = np.flatnonzero(words.known(split)) if only_with_words else None
+        self.count = store.count(split) if self.chosen is None else len(self.chosen)
         self.length = _equal_length(self.count, batch_size, world_size)
         self.sizes = _sizes(store, modalities, frames)
         self.labelled = not drop_labels and _is_labelled(store, split)
@@ -86,7 +95,10 @@ class Loader:
         if self._rows is None:
             self._rows = _Rows(self.store, self.split, self.sizes, self.frames)
         for rows in self._numbers():
-            yield self._rows.batch(rows, self.labelled)
+            rows = rows if self.chosen is None else self.chosen[rows]
+            batch = self._rows.batch(rows, self.labelled)
+            self.words.add(batch, self.split, rows)
+            yield batch
 
     def _numbers(self) -> Iterator[np.ndarray]:
         """The row numbers of each batch of this rank."""

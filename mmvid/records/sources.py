@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmvid import storage
+from mmvid.records import rows
+from mmvid.records.splits import UNDIVIDED
 from mmvid.storage import File
 
 _FOLDERS = {
@@ -27,7 +29,7 @@ class Sources:
     Attributes:
         folders: the folders that `data` names, each once; text and labels' names are looked for in them.
         shards: source split -> name in its folder, such as `train/train00.tfrecord` -> shard; only splits that have
-            some, train always.
+            some, train or all (files of rows that are not divided) always.
     """
 
     folders: tuple[str, ...]
@@ -53,7 +55,8 @@ def find_sources(data: str | os.PathLike) -> Sources:
         data: a folder, on disk or `s3://bucket/folder`, whose files lie in subfolders `train`, `dev`, `validate` (or
             `val`, `valid`, `validation`) and `test`, or directly in it under names that begin so; a file; a pattern
             of files with `*`, `?` or `[...]`; or a list of these with commas between. Files end in .tfrecord or
-            .tfrecord.gz. Hidden ones are passed over. The split of a file that is named otherwise than by its data
+            .tfrecord.gz. Hidden ones are passed over. A file, pattern or list may also name files of rows (see
+            `described`), which have no features. The split of a file that is named otherwise than by its data
             set's folder is told by its folder's name or its own.
 
     Raises:
@@ -75,11 +78,13 @@ def find_sources(data: str | os.PathLike) -> Sources:
                 seen.add(storage.absolute(file.place))
                 known = shards.setdefault(split, {})
                 known[name if name not in known else file.place] = file
-    if "train" not in shards:
+    if not shards.keys() & {"train", UNDIVIDED}:
         looked = f"{data}/train/ or {data}/train*, ending in {' or '.join(_ENDINGS)}"
         there = f"shards of {', '.join(shards)} only" if shards else "no shards"
         raise ValueError(f"data must have training shards as {looked}; found {there}")
-    return Sources(tuple(folders.values()), {split: shards[split] for split in _FOLDERS if split in shards})
+    return Sources(
+        tuple(folders.values()), {split: shards[split] for split in (*_FOLDERS, UNDIVIDED) if split in shards}
+    )
 
 
 def absolute(data: str | os.PathLike) -> str:
@@ -109,11 +114,12 @@ def _items(data: str | os.PathLike) -> list[str]:
 def _shards_of(item: str) -> tuple[list[str], Shards]:
     """An item's folders, and its shards."""
     if storage.is_pattern(item):
-        found = [file for file in storage.match_files(item) if _is_shard(file)]
+        matched = storage.match_files(item)
+        found = [file for file in matched if _is_shard(file)] or [file for file in matched if is_rows(file)]
         if not found:
-            raise ValueError(f"data: no file ending in {' or '.join(_ENDINGS)} fits {item}")
+            raise ValueError(f"data: no file ending in {' or '.join(_ENDINGS)}, and none of rows, fits {item}")
         return _named_shards(storage.fixed_part(item), found)
-    if item.endswith(_ENDINGS) and (file := storage.find_file(item)) is not None:
+    if item.endswith((*_ENDINGS, *rows.ENDINGS)) and (file := storage.find_file(item)) is not None:
         return _named_shards(storage.parent_of(item), [file])
     if not storage.is_remote(item) and not Path(item).is_dir():
         raise ValueError(
@@ -135,7 +141,7 @@ def _named_shards(folder: str, files: Iterable[File]) -> tuple[list[str], Shards
         by_name = _split_named(file)
         if by_folder and by_name and by_folder != by_name:
             raise ValueError(f"{file}: its name says {by_name}, its folder {by_folder}; name the data set's folder")
-        split = by_folder or by_name or _unnamed(file)
+        split = by_folder or by_name or (UNDIVIDED if is_rows(file) else _unnamed(file))
         shards.setdefault(split, {})[place.removeprefix(start)] = file
     return folders, shards
 
@@ -163,6 +169,11 @@ def _folder_shards(folder: str) -> tuple[list[str], Shards]:
 
 def _shards_in(folder: str) -> list[File]:
     return [file for file in storage.list_files(folder) if _is_shard(file)]
+
+
+def is_rows(file: File) -> bool:
+    """Whether a file has rows (see `described`), not records."""
+    return file.name.endswith(rows.ENDINGS)
 
 
 def _is_shard(file: File) -> bool:

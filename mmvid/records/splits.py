@@ -6,7 +6,8 @@
     validate  is reported and decides nothing
     test      has no labels
 
-A source has train, dev, validate and test. Its dev is halved into dev and gate; a source without dev gives a
+A source has train, dev, validate and test, or videos of no split, of which a share is validate and the rest train. Its
+dev is halved into dev and gate; a source without dev gives a
 share of its train for both. Every choice is a hash of the id, so it depends on no order and no other video.
 """
 
@@ -14,6 +15,9 @@ import hashlib
 
 SPLITS = ("train", "dev", "gate", "validate", "test")
 PAPER_DEV_SHARE = 0.204  # Wang et al. 2017 hold out 1.000 of the 4.905 million training videos
+
+VALIDATE_SHARE = 0.2  # of videos that have no split; of YouTube-8M's labelled videos 0.22 are validate
+UNDIVIDED = "all"  # the source split of videos that have none
 
 
 def hash64(id: str, salt: str = "") -> int:
@@ -26,11 +30,14 @@ def split_of(id: str, source: str, *, has_dev: bool, seed: int, share: float) ->
 
     Args:
         id: the video's id.
-        source: the split that its source has it in: train, dev, validate or test.
+        source: the split that its source has it in: train, dev, validate, test, or `all` for none.
         has_dev: whether the source has a dev; if not, a share of train becomes dev and gate.
-        seed: which videos of train that share takes. What halves it into dev and gate has no seed.
+        seed: which videos of train that share takes, and which of those without a split are validate. What halves it
+            into dev and gate has no seed.
         share: the share, in (0, 1).
     """
+    if source == UNDIVIDED:
+        source = "validate" if _fraction(id, f"validate {seed}") < VALIDATE_SHARE else "train"
     if source == "train" and not has_dev and _fraction(id, f"dev {seed}") < share:
         source = "dev"
     if source == "dev":

@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import json
 import mmap
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,7 @@ class TextIndex:
 
     def __init__(self, path: Path, hashes: np.ndarray, offsets: np.ndarray, digest: str, called: str = ""):
         self.path, self.hashes, self.offsets, self.digest = path, hashes, offsets, digest
+        self.where: Callable[[int], str] | None = None
         self.called = called or str(path)
         with open(path, "rb") as file:
             self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if len(hashes) else b""
@@ -51,8 +53,13 @@ class TextIndex:
         return len(self.hashes)
 
     @classmethod
-    def build(cls, path: Path, called: str = "") -> "TextIndex":
+    def build(cls, path: Path, called: str = "", where: Callable[[int], str] | None = None) -> "TextIndex":
         """Reads the whole file once and checks every line.
+
+        Args:
+            path: the file.
+            called: the place that it is called by, where it is a copy.
+            where: the place of a line by its number, where the lines were gathered from several files.
 
         Raises:
             ValueError: if a line is not such an object (file and line are named) or two have the same id.
@@ -71,6 +78,7 @@ class TextIndex:
         hashed = np.frombuffer(hashes, np.uint64)
         order = np.argsort(hashed, kind="stable")
         index = cls(path, hashed[order], np.frombuffer(offsets, np.uint64)[order], digest.hexdigest(), called)
+        index.where = where
         index._check_distinct()
         return index
 
@@ -106,6 +114,9 @@ class TextIndex:
             one, other = self._line(row)[0], self._line(row + 1)[0]
             if one == other:
                 lines = sorted(self._bytes[: int(self.offsets[each])].count(b"\n") + 1 for each in (row, row + 1))
+                if self.where is not None:
+                    first, second = map(self.where, lines)
+                    raise ValueError(f"id {one!r} stands twice: {first} and {second}; an id has one row")
                 raise ValueError(
                     f"{self.called}: id {one!r} stands on lines {lines[0]} and {lines[1]}; an id has one line"
                 )
@@ -118,6 +129,15 @@ def _parse(line: bytes, place: str) -> tuple[str, Text]:
         raise ValueError(f"{place}: not JSON: {error}") from None
     if not isinstance(row, dict):
         raise ValueError(f"{place}: must be an object with an id, got {type(row).__name__}")
+    return read_row(row, place)
+
+
+def read_row(row: dict, place: str) -> tuple[str, Text]:
+    """The id and the text of an object with the keys of a line.
+
+    Raises:
+        ValueError: if a value is not what it must be; the sentence begins with `place`.
+    """
     id = _string(row, "id", place)
     if not id:
         raise ValueError(f"{place}: must have an id, a string that is not empty")

@@ -27,11 +27,11 @@ CELL = "rnn/multi_rnn_cell/cell_{}/basic_lstm_cell/{}"
 CASES = {
     "model_dbof_relu6_max_train": (
         "dbof",
-        {"projection": 16, "hidden": 8, "samples": 4, "evaluation": "random", "norm_decay": 0.999},
+        {"projection": 16, "hidden": 8, "samples": 4, "evaluation": "random", "norm_decay": 0.999, "dropout": 0.0},
         DBOF,
         MOVING,
     ),
-    "model_lstm2": ("lstm", {"cells": 7}, EXPERTS, {}),
+    "model_lstm2": ("lstm", {"cells": 7, "dropout": 0.0}, EXPERTS, {}),
     "model_frame_logistic": (
         "frame_logistic",
         {},

@@ -113,7 +113,7 @@ def test_shards_of_several_folders_keep_apart(tmp_path):
     [
         ("{0},{0}/train", "^data names .*/train/a.tfrecord twice$"),
         ("{0},", "^data must be a place or places with commas between, got "),
-        ("{0}/x*", "^data: no file ending in .tfrecord or .tfrecord.gz fits .*/x[*]$"),
+        ("{0}/x*", "^data: no file ending in .tfrecord or .tfrecord.gz, and none of rows, fits .*/x[*]$"),
         ("{0}/validate/*", "; found shards of validate only$"),
         ("{0}/train,{0}/nothing", "; nothing is at .*/nothing$"),
         ("s3://B/train", "^an address on S3 must be s3://bucket/key, 'B' is not the name of a bucket$"),

@@ -1,0 +1,1 @@
+"""Words to numbers: cleaning, languages, word vectors, a codebook."""
