@@ -34,15 +34,21 @@ TRAINED = [name for name in MODELS if name not in COUNTED]
 SMALL = {
     "textcnn": {"filters": 24, "hidden": 64, "dropout": 0.0},
     "keywords": {"clusters": 40, "sizes": (64, 64), "dropout": 0.0},
+    "mlp": {"hidden": (64, 64), "dropout": 0.0},
+    "dbof": {"projection": 128, "hidden": 64, "dropout": 0.0},
+    "lstm": {"cells": 48, "dropout": 0.0},
+    "netvlad": {"clusters": 8, "hidden": 64, "dropout": 0.0},
+    "nextvlad": {"clusters": 8, "hidden": 64, "dropout": 0.0},
+    "transformer": {"width": 48, "dropout": 0.0},
 }
 
 
 def make(name: str, seed: int = 0) -> classifiers.Classifier:
     """A classifier, or one of `VARIANTS`, as it is before training, or with what it counted in `make_batch`."""
     torch.manual_seed(seed)
-    name, options = VARIANTS.get(name, (name, SMALL.get(name, {})))
+    name, options = VARIANTS.get(name, (name, {}))
     member = classifiers.load(name)
-    model = member.Model(member.Config(**options), SHAPES)
+    model = member.Model(member.Config(**SMALL.get(name, {}) | options), SHAPES)
     random = np.random.default_rng(0)
     vectors = random.normal(size=(SHAPES.words, SHAPES.word_size)).astype(np.float32)
     model.prepare(vectors, random.integers(1, 9, SHAPES.words))
