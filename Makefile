@@ -31,6 +31,7 @@ bench: .venv/.test
 	$(BIN)/python -m benchmarks.read
 	$(BIN)/python -m benchmarks.epoch
 	$(BIN)/python -m benchmarks.train
+	$(BIN)/python -m benchmarks.train --models
 
 # Each target for FUZZ_SECONDS, from the corpus that earlier runs left in .fuzz; an input that breaks it is kept there.
 fuzz: $(FUZZ)

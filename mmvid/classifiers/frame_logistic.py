@@ -4,13 +4,12 @@ Unlike `logistic` on the stored means, each frame is normalised before the mean 
 """
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmvid.classifiers import Classifier
 from mmvid.config import option
 from mmvid.layers.features import FeatureOptions
 from mmvid.layers.frames import FrameFeatures
-from mmvid.layers.head import Head
 from mmvid.records.batches import Batch, Shapes
 
 
@@ -30,11 +29,13 @@ class Model(Classifier):
         self.config = config
         self.reader = FrameFeatures(config, shapes.features, shapes.frames)
         self.modalities = self.reader.modalities
-        self.head = Head(self.reader.size + self.reader.beside, shapes.classes, experts=0)
+        self.dense = nn.Linear(self.reader.size + self.reader.beside, shapes.classes)
+        nn.init.xavier_uniform_(self.dense.weight)
+        nn.init.zeros_(self.dense.bias)
 
     def log_odds(self, batch: Batch) -> Tensor:
         mean = self.reader.frames(batch).sum(1) / batch.num_frames[:, None]  # padded frames are zeros
-        return self.head(torch.cat([mean, *self.reader.vectors(batch)], 1))
+        return self.dense(torch.cat([mean, *self.reader.vectors(batch)], 1))
 
     def penalty(self) -> Tensor:
-        return self.config.l2_penalty * self.head.squared_weights()
+        return self.config.l2_penalty * 0.5 * self.dense.weight.square().sum()

@@ -1,12 +1,18 @@
 """The last layer of a classifier: a mixture of experts, or logistic regression."""
 
+import math
+
 from torch import Tensor, nn
 
 from mmvid.layers.experts import MixtureOfExperts
 
 
 class Head(nn.Module):
-    """Vectors (B, D) to log-odds (B, C): a mixture of `experts`, or one dense layer where that is 0."""
+    """Vectors (B, D) to log-odds (B, C): a mixture of `experts`, or one dense layer where that is 0.
+
+    The dense layer begins with the scores 1 / C, for a video has few of the labels: from 1 / 2 its biases would need
+    thousands of Adam's steps, and the hidden layers would be bent to make up for them.
+    """
 
     def __init__(self, size: int, classes: int, experts: int):
         super().__init__()
@@ -14,7 +20,7 @@ class Head(nn.Module):
         self.dense = None if experts else nn.Linear(size, classes)
         if self.dense is not None:
             nn.init.xavier_uniform_(self.dense.weight)
-            nn.init.zeros_(self.dense.bias)
+            nn.init.constant_(self.dense.bias, -math.log(classes))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.dense(x) if self.mixture is None else self.mixture(x)

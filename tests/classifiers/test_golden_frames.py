@@ -35,7 +35,7 @@ CASES = {
     "model_frame_logistic": (
         "frame_logistic",
         {},
-        {"head.dense.weight": "fully_connected/weights", "head.dense.bias": "fully_connected/biases"},
+        {"dense.weight": "fully_connected/weights", "dense.bias": "fully_connected/biases"},
         {},
     ),
 }
