@@ -18,7 +18,7 @@ class Config(FeatureOptions):
 
     hidden: tuple[int, ...] = option((1024, 1024), "widths of the hidden layers")
     dropout: float = option(0.5, "share of each hidden layer dropped in training", ge=0, lt=1, search=(0.0, 0.7))
-    input_norm: bool = option(True, "batch normalisation of the features")
+    batch_norm: bool = option(True, "batch normalisation of the features and of each hidden layer")
     norm_decay: float = option(0.9, "how slowly its moving averages fade", gt=0, lt=1)
     experts: int = option(0, "experts for each class; 0 is logistic regression", ge=0, search=(0, 4))
     l2_penalty: float = option(1e-6, "penalty on all weight matrices", ge=0, search=(1e-9, 1e-4), log=True)
@@ -34,8 +34,9 @@ class Model(Classifier):
         self.config = config
         self.join = JoinedFeatures(config, shapes.features)
         self.modalities = self.join.modalities
-        self.norm = batch_norm(self.join.size, config.norm_decay) if config.input_norm else nn.Identity()
-        self.layers = Perceptron(self.join.size, config.hidden, config.dropout)
+        decay = config.norm_decay if config.batch_norm else None
+        self.norm = nn.Identity() if decay is None else batch_norm(self.join.size, decay)
+        self.layers = Perceptron(self.join.size, config.hidden, config.dropout, decay)
         self.head = Head(config.hidden[-1], shapes.classes, config.experts)
 
     def log_odds(self, batch: Batch) -> Tensor:
