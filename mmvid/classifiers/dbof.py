@@ -27,7 +27,7 @@ class Config(SamplingOptions, Preset):
     """Deep bag of frames."""
 
     presets = {
-        "compact": {"projection": 1024, "hidden": 512, "experts": 2, "samples": 30, "norm_decay": 0.9, "dropout": 0.5},
+        "compact": {"projection": 512, "hidden": 512, "experts": 2, "samples": 10, "norm_decay": 0.9, "dropout": 0.5},
         "dbof_a": PAPER | {"projection": 8192, "hidden": 1024, "experts": 2, "samples": 30},
         "dbof_b": PAPER | {"projection": 16384, "hidden": 2048, "experts": 16, "samples": 60},
     }
@@ -74,7 +74,7 @@ class Model(Classifier):
         self.hidden, self.hidden_norm = _layer(config.projection, config.hidden, config)
         self.gate = make_gate(config.gating, config.hidden, 8, config.norm_decay)
         self.dropout = nn.Dropout(config.dropout)
-        self.head = Head(config.hidden + self.reader.beside, shapes.classes, config.experts)
+        self.head = Head(config.hidden + self.reader.beside, shapes.classes, config.experts, rare=False)
         self.activation = {"relu6": functional.relu6, "sigmoid": torch.sigmoid}[config.activation]
 
     def log_odds(self, batch: Batch) -> Tensor:

@@ -10,7 +10,7 @@ from mmvid.layers.perceptron import Perceptron
 from mmvid.layers.slim import batch_norm
 from mmvid.records.batches import Batch, Shapes
 
-TRAINING = {"learning_rate": 0.001, "batch_size": 256}
+TRAINING = {"learning_rate": 0.002, "batch_size": 256}
 
 
 class Config(FeatureOptions):
@@ -21,7 +21,7 @@ class Config(FeatureOptions):
     batch_norm: bool = option(True, "batch normalisation of the features and of each hidden layer")
     norm_decay: float = option(0.9, "how slowly its moving averages fade", gt=0, lt=1)
     experts: int = option(0, "experts for each class; 0 is logistic regression", ge=0, search=(0, 4))
-    l2_penalty: float = option(1e-6, "penalty on all weight matrices", ge=0, search=(1e-9, 1e-4), log=True)
+    l2_penalty: float = option(1e-8, "penalty on all weight matrices", ge=0, search=(1e-9, 1e-4), log=True)
 
 
 class Model(Classifier):

@@ -27,7 +27,7 @@ class Config(SamplingOptions):
     expansion: int = option(2, "how many times wider a frame becomes", ge=1)
     groups: int = option(8, "groups that it is cut into", ge=1, search=(4, 16))
     clusters: int = option(
-        64, "clusters of the modality with the largest frames; one of half their size or less has half", ge=2
+        32, "clusters of the modality with the largest frames; one of half their size or less has half", ge=2
     )
     hidden: int = option(512, "width of the hidden layer", ge=1, search=(256, 2048), log=True)
     gating: Gating = option("squeeze_excite", "gate on the hidden layer")

@@ -16,7 +16,7 @@ from mmvid.layers.head import Head
 from mmvid.layers.slim import batch_norm
 from mmvid.records.batches import Batch, Shapes
 
-TRAINING = {"learning_rate": 0.0005, "batch_size": 256}
+TRAINING = {"learning_rate": 0.001, "batch_size": 256}
 
 
 class Config(FeatureOptions):

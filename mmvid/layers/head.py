@@ -10,17 +10,18 @@ from mmvid.layers.experts import MixtureOfExperts
 class Head(nn.Module):
     """Vectors (B, D) to log-odds (B, C): a mixture of `experts`, or one dense layer where that is 0.
 
-    The dense layer begins with the scores 1 / C, for a video has few of the labels: from 1 / 2 its biases would need
-    thousands of Adam's steps, and the hidden layers would be bent to make up for them.
+    With `rare` scores begin near 1 / C, for a video has few of the labels: biases need thousands of Adam's steps to get
+    there from zero, and hidden layers are bent to make up for them. The starter code begins with zero.
     """
 
-    def __init__(self, size: int, classes: int, experts: int):
+    def __init__(self, size: int, classes: int, experts: int, rare: bool = True):
         super().__init__()
         self.mixture = MixtureOfExperts(size, classes, experts) if experts else None
         self.dense = None if experts else nn.Linear(size, classes)
         if self.dense is not None:
             nn.init.xavier_uniform_(self.dense.weight)
-            nn.init.constant_(self.dense.bias, -math.log(classes))
+        bias = self.mixture.experts.bias if self.dense is None else self.dense.bias
+        nn.init.constant_(bias, -math.log(classes) if rare else 0.0)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.dense(x) if self.mixture is None else self.mixture(x)
