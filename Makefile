@@ -32,6 +32,11 @@ bench: .venv/.test
 	$(BIN)/python -m benchmarks.epoch
 	$(BIN)/python -m benchmarks.train
 	$(BIN)/python -m benchmarks.train --models
+	$(BIN)/python -m benchmarks.unigram
+	$(BIN)/python -m benchmarks.codebook
+	$(BIN)/python -m benchmarks.textcnn
+	$(BIN)/python -m benchmarks.text
+	$(BIN)/python -m benchmarks.language
 
 # Each target for FUZZ_SECONDS, from the corpus that earlier runs left in .fuzz; an input that breaks it is kept there.
 fuzz: $(FUZZ)

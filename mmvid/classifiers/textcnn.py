@@ -57,7 +57,7 @@ class Model(Classifier):
             nn.init.zeros_(layer.bias)
 
     def prepare(self, vectors: np.ndarray, counts: np.ndarray) -> None:
-        self.vectors[1:] = torch.from_numpy(np.asarray(vectors, np.float32))
+        self.vectors.numpy()[1:] = vectors
 
     def hidden(self, batch: Batch) -> Tensor:
         """The activations of the second last layer before dropout, at least 0, (B, hidden)."""

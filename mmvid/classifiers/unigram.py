@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array
 from torch import Tensor
 
 from mmvid.classifiers import Classifier
@@ -50,6 +51,7 @@ class Model(Classifier):
             raise ValueError("unigram reads text, and there are no words")
         self.config, self.words, self.classes = config, shapes.words, shapes.classes
         self.reads_text, self.label_words = config.text_fields, config.label_words
+        self._kept: csr_array | None = None
         self.register_buffer("starts", torch.zeros(shapes.words + 1, dtype=torch.int64))
         self.register_buffer("labels", torch.zeros(0, dtype=torch.int32))
         self.register_buffer("counts", torch.zeros(0, dtype=torch.int32))
@@ -72,6 +74,7 @@ class Model(Classifier):
                 paired = label[np.repeat(first[owner], many) + within]
                 pairs.add(np.repeat(words[owner, place] - 1, many) * self.classes + paired)
         keys, counts = pairs.result()
+        self._kept = None
         words, labels = np.divmod(keys, self.classes)
         starts = np.concatenate([[0], np.bincount(words, minlength=self.words).cumsum()])
         self.starts, self.labels = torch.from_numpy(starts), torch.from_numpy(labels.astype(np.int32))
@@ -81,19 +84,21 @@ class Model(Classifier):
     def log_scores(self, batch: Batch) -> Tensor:
         """The logarithm of equation (3), float64 (B, C); minus infinity for labels that no video had."""
         words = torch.cat([batch.tokens[field] for field in self.reads_text], dim=1)
-        video, place = words.nonzero(as_tuple=True)
-        word = words[video, place] - 1
-        many = self.starts[word + 1] - self.starts[word]  # the labels of each word
-        entry = torch.arange(int(many.sum()), device=words.device)
-        entry = entry + (self.starts[word] - (many.cumsum(0) - many)).repeat_interleave(many)
-        target = video.repeat_interleave(many) * self.classes + self.labels[entry]
-        gains = torch.log1p(self.counts[entry].double() / self.config.alpha)
-        sums = torch.zeros(len(batch) * self.classes, dtype=torch.float64, device=words.device)
-        sums = sums.index_add_(0, target, gains).view(len(batch), self.classes)
+        video, place = words.cpu().numpy().nonzero()
+        once = np.ones(len(video)), (video, words.cpu().numpy()[video, place] - 1)
+        sums = csr_array(once, shape=(len(words), self.words)) @ self._gains()  # (B, C), sparse
         lengths = (words > 0).sum(dim=1, keepdim=True)
         rest = np.log(self.config.alpha) - torch.log(self.totals.double() + self.config.alpha * self.classes)
         prior = torch.log(self.videos.double()) - torch.log(self.videos.sum().double())
-        return prior + lengths * rest + sums
+        return prior + lengths * rest + torch.from_numpy(sums.toarray()).to(words.device)
+
+    def _gains(self) -> csr_array:
+        """log(1 + n(k, l) / alpha) of each word and label, sparse (V, C); made when it is first needed."""
+        if self._kept is None:
+            values = np.log1p(self.counts.cpu().numpy() / self.config.alpha)
+            rows = self.labels.cpu().numpy(), self.starts.cpu().numpy()
+            self._kept = csr_array((values, *rows), shape=(self.words, self.classes))
+        return self._kept
 
     def log_odds(self, batch: Batch) -> Tensor:
         scores = self.log_scores(batch)
@@ -102,14 +107,13 @@ class Model(Classifier):
             best = scores.max(dim=1, keepdim=True).values.clamp(max=-1e-9)
             return torch.logit(best / scores.clamp(max=-1e-9)).float()
         log_p = scores.log_softmax(dim=1)
-        # log(1 - p), by the formula that is exact on its side of p = 1/2.
-        log_rest = torch.where(log_p > -0.6931, torch.log(-torch.expm1(log_p)), torch.log1p(-log_p.exp()))
-        return (log_p - log_rest).float()
+        return (log_p - torch.log(-torch.expm1(log_p))).float()
 
     def penalty(self) -> Tensor:
         return torch.zeros(())
 
     def _load_from_state_dict(self, state_dict, prefix, *arguments) -> None:
+        self._kept = None
         for name in ("labels", "counts"):  # as many as there were pairs of word and label
             if prefix + name in state_dict:
                 setattr(self, name, torch.zeros_like(state_dict[prefix + name], device=self.starts.device))

@@ -38,7 +38,8 @@ class Task:
 
     Attributes:
         store: the folder to write into.
-        source: the TFRecord file, or file of rows, by whose size and version it is known again; `relative` is its name in the source.
+        source: the TFRecord file, or file of rows, by whose size and version it is known again; `relative` is its name
+            in the source.
         split: the source split, and `number` the shard's place in it.
         schema: what its records hold.
         frames: modality -> type of its frames, see `shards.columns`.

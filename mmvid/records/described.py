@@ -1,9 +1,9 @@
 """Videos of which there is text and labels but no features: rows of JSON Lines, CSV or Parquet, as `rows` reads them.
 
-    {"id": "eguZ69v_vlQ", "title": "Muerte por amor", "labels": [26, 466], "split": "train"}
+    {"id": "eguZ69v_vlQ", "title": "Muerte por amor", "labels": [26, 466]}
 
-The keys are those of `text`, and `labels`: a list of numbers, in CSV one field with spaces or semicolons. `text`, such as
-a caption, stands for a title where there is none.
+The keys are those of `text`, and the schema's for labels: a list of numbers, in CSV one field with spaces or
+semicolons. `text`, such as a caption, stands for a title where there is none.
 """
 
 from collections.abc import Iterator

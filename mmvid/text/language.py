@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 
 import pycld2
 
-ENGLISH, UNKNOWN = "en", "und"
+UNKNOWN = "und"
+_ENGLISH = ("en", "eng", "sco")  # short English is often taken for Scots, and the other way about does little harm
 
 
 def detect(text: str, *, sure: bool = False) -> str:
@@ -43,7 +44,7 @@ def english_keywords(keywords: Sequence[str], known: str | None = None) -> list[
     """
     if _is_english(detect(", ".join(keywords), sure=True) if known is None else known):
         return list(keywords)
-    return [keyword for keyword in keywords if detect(keyword) == ENGLISH]
+    return [keyword for keyword in keywords if detect(keyword) in _ENGLISH]
 
 
 def spelt_in_english(words: Iterable[str]) -> list[str]:
@@ -53,7 +54,7 @@ def spelt_in_english(words: Iterable[str]) -> list[str]:
 
 
 def _is_english(code: str) -> bool:
-    return code == UNKNOWN or code.replace("_", "-").split("-")[0].lower() in (ENGLISH, "eng")
+    return code == UNKNOWN or code.replace("_", "-").split("-")[0].lower() in _ENGLISH
 
 
 @functools.cache

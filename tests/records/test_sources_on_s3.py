@@ -12,6 +12,8 @@ from types import SimpleNamespace
 
 import boto3.session
 import botocore.endpoint
+import pyarrow
+import pyarrow.parquet
 import pytest
 import s3_server
 import smart_open.s3
@@ -19,7 +21,9 @@ from s3_server import BUCKET
 
 from mmvid import storage
 from mmvid.records import ingest as ingest_module
+from mmvid.records.gathered import index_texts
 from mmvid.records.ingest import fingerprint, ingest
+from mmvid.records.rows import find_row_files
 from mmvid.records.sources import find_sources
 from mmvid.records.store import Store
 from mmvid.tfrecords.framing import read_records, write_records
@@ -249,3 +253,23 @@ def test_two_processes_that_are_killed_end_with_the_bytes_of_one_from_disk(maker
     store = Store.open(folder)
     assert store.digest == expected.digest
     store.verify()
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv.gz", "parquet"])
+def test_titles_and_keywords_of_any_files(server, s3, tmp_path, kind):
+    rows = [{"id": f"v{number}", "title": f"title {number}"} for number in range(5)]
+    for number in range(2):
+        path = tmp_path / "folder" / f"part-{number}.{kind}"
+        path.parent.mkdir(exist_ok=True)
+        part = rows[number::2]
+        if kind == "parquet":
+            pyarrow.parquet.write_table(pyarrow.Table.from_pylist(part), path)
+        elif kind == "csv.gz":
+            table = "id,title\n" + "".join(f"{row['id']},{row['title']}\n" for row in part)
+            path.write_bytes(gzip.compress(table.encode()))
+        else:
+            path.write_text("".join(json.dumps(row) + "\n" for row in part))
+    server.upload(tmp_path / "folder", f"titles-{kind}")
+    files = find_row_files(f"s3://{BUCKET}/titles-{kind}/part-*.{kind}")
+    index = index_texts(files, tmp_path / "gathered.jsonl")
+    assert len(index) == 5 and index.find("v3").title == "title 3" and index.find("v9") is None
