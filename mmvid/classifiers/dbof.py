@@ -27,7 +27,7 @@ class Config(SamplingOptions, Preset):
     """Deep bag of frames."""
 
     presets = {
-        "compact": {"projection": 512, "hidden": 512, "experts": 2, "samples": 10, "norm_decay": 0.9, "dropout": 0.5},
+        "compact": {"projection": 1024, "hidden": 512, "experts": 2, "samples": 10, "norm_decay": 0.9, "dropout": 0.6},
         "dbof_a": PAPER | {"projection": 8192, "hidden": 1024, "experts": 2, "samples": 30},
         "dbof_b": PAPER | {"projection": 16384, "hidden": 2048, "experts": 16, "samples": 60},
     }
