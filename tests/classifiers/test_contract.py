@@ -39,7 +39,6 @@ SMALL = {
     "lstm": {"cells": 48, "dropout": 0.0},
     "netvlad": {"clusters": 8, "hidden": 64, "dropout": 0.0},
     "nextvlad": {"clusters": 8, "hidden": 64, "dropout": 0.0},
-    "transformer": {"width": 48, "dropout": 0.0},
 }
 
 
