@@ -33,6 +33,7 @@ bench: .venv/.test
 	$(BIN)/python -m benchmarks.train
 	$(BIN)/python -m benchmarks.video
 	$(BIN)/python -m benchmarks.search
+	$(BIN)/python -m benchmarks.train --models
 	$(BIN)/python -m benchmarks.unigram
 	$(BIN)/python -m benchmarks.codebook
 	$(BIN)/python -m benchmarks.textcnn

@@ -1,6 +1,7 @@
-"""What a training step of the mixture of experts costs, beside a matrix product of the same shape.
+"""What a training step costs: of the mixture of experts beside a matrix product of its shape, and of every classifier.
 
     python -m benchmarks.train [--rounds 7]        # OMP_NUM_THREADS=1 where another process keeps a core busy
+    python -m benchmarks.train --models            # every classifier that learns from features or frames, on a CPU
     python -m benchmarks.train --device cuda       # videos/s in bf16 beside float32; data resident on the GPU
 
 8 experts, 1152 inputs (visual and audio), 4716 classes, batches of 1024: the logits of gates and experts are one matrix
@@ -14,6 +15,9 @@ step, each in a process of its own.
     forward, backward  loss and gradients of `mmvid.classifiers.moe`, by `classification_loss`
     plain formulas     the same by automatic differentiation of the formulas as they are written in the papers
     whole step         forward, backward, the penalty, clipping and Adam, as in training
+
+`--models` takes whole steps of every classifier at its default size, on the same features and classes and 300 frames of
+a video, and says by torch's profiler how much of the CPU's time went into matrix products.
 """
 
 import argparse
@@ -30,7 +34,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mmvid.classifiers import moe
+from mmvid import classifiers
+from mmvid.classifiers import Classifier, moe
+from mmvid.layers.text import TextOptions
 from mmvid.optimisation import clip_gradients
 from mmvid.records.batches import Batch, Shapes
 from mmvid.training import classification_loss
@@ -40,6 +46,9 @@ SHAPES = Shapes(classes=CLASSES, features={"visual": 1024, "audio": 128})
 INPUTS = sum(SHAPES.features.values())
 COLUMNS = CLASSES * (2 * EXPERTS + 1)
 PRODUCT = 2 * VIDEOS * INPUTS * COLUMNS  # FLOP: a multiplication and an addition each
+FRAME_VIDEOS, FRAMES = 32, 300  # of `--models`
+FRAME_SHAPES = Shapes(classes=CLASSES, features=SHAPES.features, frames=SHAPES.features)
+PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "aten::mkldnn_rnn_layer")
 RESIDENT = 1_000_000  # videos kept on a GPU: 4.6 GB
 STEPS = 20  # a round on a GPU
 
@@ -48,10 +57,13 @@ def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7, help="rounds whose median is shown (default 7)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute (default cpu)")
+    parser.add_argument("--models", action="store_true", help="every classifier at its default size, on a CPU")
     parser.add_argument("--peak", choices=ROWS, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.device == "cuda":
         compare_precisions(options.rounds)
+    elif options.models:
+        compare_models(options.rounds)
     elif options.peak:
         print(json.dumps(peak(options.peak)))
     else:
@@ -82,6 +94,43 @@ def compare(rounds: int) -> None:
         times = f"{statistics.median(taken):>8.2f}{min(taken):>9.2f}{max(taken):>9.2f}"
         shares = f"{rate / alone:>12.0%}{rate / turned:>11.0%}"
         print(f"{name:<20}{flop / 1e9:>7.0f}{times}{rate / 1e9:>9.1f}{shares}{memory:>10.0f}", flush=True)
+
+
+def compare_models(rounds: int) -> None:
+    """Takes whole training steps of every classifier in turn, round by round, and prints a line for each."""
+    data = make_batch(FRAME_VIDEOS, frames=FRAMES)
+    runs = {}
+    for name in classifiers.names():
+        member = classifiers.load(name)
+        if "fitted_by_counts" in member.Model.traits or issubclass(member.Config, TextOptions):
+            continue  # nothing is multiplied, or there are words to read
+        torch.manual_seed(0)
+        model = member.Model(member.Config(), FRAME_SHAPES).train()
+        adam = torch.optim.Adam([each for each in model.parameters() if each.requires_grad])
+        runs[name] = (model, lambda model=model, adam=adam: step(model, data, adam))
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for number in range(rounds + 1):
+        for name, (_, run) in runs.items():
+            begin = time.process_time()
+            run()
+            if number:  # the first round warms up
+                seconds[name].append(time.process_time() - begin)
+    load = "/".join(f"{value:.1f}" for value in os.getloadavg())
+    print(f"batch {FRAME_VIDEOS}, {FRAMES} frames of {INPUTS}, {CLASSES} classes; CPU seconds, load {load}")
+    print(f"{'classifier':<16}{'parameters':>12}{'s a step':>10}{'videos/CPU s':>14}{'in products':>13}")
+    for name, (model, run) in runs.items():
+        count = sum(each.numel() for each in model.parameters())
+        middle = statistics.median(seconds[name])
+        shares = f"{FRAME_VIDEOS / middle:>14,.0f}{share_in_products(run):>13.0%}"
+        print(f"{name:<16}{count:>12,}{middle:>10.3f}{shares}", flush=True)
+
+
+def share_in_products(run: Callable[[], object]) -> float:
+    """The part of the CPU's time of a run that matrix products took."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        run()
+    times = {event.key: event.self_cpu_time_total for event in profile.key_averages()}
+    return sum(times.get(name, 0) for name in PRODUCTS) / sum(times.values())
 
 
 def peak(name: str) -> float:
@@ -141,7 +190,7 @@ def make_step() -> Callable[[], None]:
     return lambda: step(model, batch, adam)
 
 
-def step(model: moe.Model, batch: Batch, adam: torch.optim.Optimizer) -> None:
+def step(model: Classifier, batch: Batch, adam: torch.optim.Optimizer) -> None:
     """One step of training, with the defaults of `mmvid.training`."""
     adam.zero_grad()
     (classification_loss(model, batch, "cross_entropy") + model.penalty()).backward()
@@ -164,15 +213,21 @@ def make_model() -> moe.Model:
     return moe.Model(moe.Config(experts=EXPERTS), SHAPES)
 
 
-def make_batch(videos: int, device: str = "cpu") -> Batch:
-    """Normal features; three labels a video, a few of them alike."""
+def make_batch(videos: int, device: str = "cpu", frames: int = 0) -> Batch:
+    """Normal features, and frames if there are to be any; three labels a video, a few of them alike."""
     random = torch.Generator(device).manual_seed(0)
     labels = torch.zeros(videos, CLASSES, dtype=torch.bool, device=device)
     labels.scatter_(1, torch.randint(CLASSES, (videos, 3), generator=random, device=device), True)
     features = {
         name: torch.randn(videos, size, generator=random, device=device) for name, size in SHAPES.features.items()
     }
-    return Batch(ids=[""] * videos, features=features, labels=labels)
+    batch = Batch(ids=[""] * videos, features=features, labels=labels)
+    if frames:
+        batch.frames = {
+            name: torch.randn(videos, frames, size, generator=random) for name, size in SHAPES.features.items()
+        }
+        batch.num_frames = torch.full((videos,), frames)
+    return batch
 
 
 def compare_precisions(rounds: int) -> None:

@@ -13,9 +13,9 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, Literal, NoReturn, Protocol
+from typing import Annotated, Any, ClassVar, Literal, NoReturn, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -68,6 +68,26 @@ def deciding(options: Options) -> dict[str, Any]:
     """The options that decide a result, as plain JSON values: what a run's key is made of."""
     kept = options.model_dump(mode="json", by_alias=True)
     return {name: kept[name] for name, field in flags(type(options)).items() if _extra(field)["decides"]}
+
+
+class Preset(Options):
+    """Options whose values are a preset's where none are given, such as a paper's sizes.
+
+    A subclass states `preset`, a Literal of the names, and `presets`, the options of each; an option that a preset
+    decides has the default None (in MLproject the empty word). The values are filled in when the options are made, so
+    that a model, a run's key and a package have the numbers and never the None.
+    """
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        chosen = values.get("preset", cls.model_fields["preset"].default)
+        given = {name: value for name, value in values.items() if value not in (None, "")}
+        return {**cls.presets.get(chosen, {}), **given}
 
 
 def with_defaults(kind: type[Options], defaults: dict[str, Any]) -> type[Options]:

@@ -25,12 +25,15 @@ class DataConfig(Options):
     workers: int = option(1, "processes that ingest", ge=1, decides=False)
 
 
-def open_dataset(command: Command, config: DataConfig, *, force: bool = False, own: bool = False) -> Store:
+def open_dataset(
+    command: Command, config: DataConfig, *, frames: bool = False, force: bool = False, own: bool = False
+) -> Store:
     """The store behind `config.data`.
 
     Args:
         command: whose runs record what is made and ingested on the way.
         config: the data set.
+        frames: takes the demo's frame-level records instead of its video-level ones.
         force: ingests again.
         own: the ingest is what the command is for.
     """
@@ -38,7 +41,7 @@ def open_dataset(command: Command, config: DataConfig, *, force: bool = False, o
     if config.data == "demo":
         if schema not in ("", "demo"):
             raise ValueError(f"schema must be none or `demo` for the demo data, got {schema}")
-        data, schema = str(make_demo(command, demo.DemoConfig(), keep=True) / "video"), "demo"
+        data, schema = str(make_demo(command, demo.DemoConfig(), keep=True) / ("frame" if frames else "video")), "demo"
     if (Path(data) / "manifest.json").exists():
         settled = [name for name, value in deciding(config).items() if value != deciding(DataConfig())[name]]
         if settled:

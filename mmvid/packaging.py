@@ -8,6 +8,7 @@ import dataclasses
 import json
 from importlib import metadata
 from pathlib import Path
+from typing import Literal
 
 from packaging.requirements import Requirement
 from pydantic import ValidationError
@@ -56,9 +57,15 @@ class Package:
         if self.labels != store.names:
             return "its labels have other names than the data set's"
         for modality in self.model.modalities:
-            if self.shapes.features.get(modality) != store.shapes.features.get(modality):
-                return f"it reads {modality} of another size than the data set has, or the data set has none"
+            level = self.level(modality)
+            if getattr(self.shapes, level).get(modality) != getattr(store.shapes, level).get(modality):
+                what = f"frames of {modality}" if level == "frames" else modality
+                return f"it reads {what} of another size than the data set has, or the data set has none"
         return None
+
+    def level(self, modality: str) -> Literal["features", "frames"]:
+        """What the model reads of a modality: one vector a video, or frames where it reads frames and there are any."""
+        return "frames" if self.model.reads_frames and modality in self.shapes.frames else "features"
 
 
 def save(package: Package, folder: Path) -> None:

@@ -1,7 +1,8 @@
 """A packaged classifier behind HTTP: records as JSON in, labels with names and scores out.
 
 A record has the keys of the TFRecords that the model was trained on: `mean_rgb` for a video-level feature, `rgb` for
-frames (uint8, averaged here). Any subset of the modalities will do. `options` in a record are checked like any others.
+frames (uint8; averaged here for a model that reads video-level features). A model that reads frames takes no mean for
+them. Any subset of the modalities will do. `options` in a record are checked like any others.
 
     {"inputs": [{"id": "a", "mean_rgb": [...], "mean_audio": [...], "options": {"top_k": 5}}]}
 """
@@ -26,10 +27,11 @@ from mmvid.config import Options, explain, option
 from mmvid.console import shielded
 from mmvid.packaging import Package
 from mmvid.records.batches import Batch
-from mmvid.records.quantised import mean_frame
+from mmvid.records.quantised import mean_frame, pad_frames
 from mmvid.records.schema import FeatureSpec
 
 CHUNK = 256  # records scored at once
+FRAME_CHUNK = 32  # of a model that reads frames: 300 frames of 1152 numbers each are 44 MB then
 LARGEST = 1e15  # of a feature's numbers: the squares of larger ones overflow float32
 
 
@@ -56,7 +58,7 @@ def request_keys(package: Package) -> dict[str, tuple[str, bool]]:
     keys = {}
     for modality in package.model.modalities:
         spec = package.schema.features[modality]
-        if spec.mean:
+        if spec.mean and package.level(modality) == "features":
             keys[spec.mean] = (modality, False)
         if spec.frames:
             keys[spec.frames] = (modality, True)
@@ -97,20 +99,36 @@ class Service:
             raise BadRequest("inputs must hold at least one record, got none")
         options = [self._options(row, record) for row, record in enumerate(records)]
         features = [self._features(row, record) for row, record in enumerate(records)]
+        chunk = FRAME_CHUNK if self.package.model.reads_frames else CHUNK
         with torch.inference_mode():
             parts = [
-                self.package.model(self._batch(features[start : start + CHUNK])).float().numpy()
-                for start in range(0, len(features), CHUNK)
+                self.package.model(self._batch(features[start : start + chunk])).float().numpy()
+                for start in range(0, len(features), chunk)
             ]
         return options, np.concatenate(parts)
 
     def _batch(self, features: list[dict[str, np.ndarray]]) -> Batch:
-        joined, presence = {}, {}
+        batch = Batch(ids=[""] * len(features))
+        framed = [each for each in self.package.model.modalities if self.package.level(each) == "frames"]
+        if framed:  # a video is as long as its first modality, and has a frame of zeros where it has none at all
+            lengths = [max([1, *[len(each[m]) for m in framed if m in each][:1]]) for each in features]
+            batch.num_frames = torch.tensor(lengths)
         for modality in self.package.model.modalities:
-            absent = np.zeros(self.package.shapes.features[modality], np.float32)
-            joined[modality] = torch.from_numpy(np.stack([each.get(modality, absent) for each in features]))
-            presence[modality] = torch.tensor([modality in each for each in features])
-        return Batch(ids=[""] * len(features), features=joined, presence=presence)
+            batch.presence[modality] = torch.tensor([modality in each for each in features])
+            if modality in framed:
+                batch.frames[modality] = self._padded([each.get(modality) for each in features], modality, lengths)
+            else:
+                absent = np.zeros(self.package.shapes.features[modality], np.float32)
+                values = np.stack([each.get(modality, absent) for each in features])
+                batch.features[modality] = torch.from_numpy(values)
+        return batch
+
+    def _padded(self, videos: list[np.ndarray | None], modality: str, lengths: list[int]) -> torch.Tensor:
+        """Frames of several videos, dequantised, cut to the videos' lengths and padded with zeros, (B, T, D)."""
+        size, span = self.package.shapes.frames[modality], self.package.schema.features[modality].quantised_range
+        none = np.zeros((0, size), np.float32)
+        frames = [none if each is None else each[:length] for each, length in zip(videos, lengths, strict=True)]
+        return torch.from_numpy(np.stack([pad_frames(each, max(lengths), *span) for each in frames]))
 
     def _shown(self, scores: np.ndarray, wanted: RequestOptions) -> dict[str, Any]:
         if wanted.dense:
@@ -146,7 +164,9 @@ class Service:
                 found[modality] = self._vector(where, record[key], spec)
             else:
                 quantised = modality not in self.package.shapes.float_frames
-                found[modality] = self._mean_of_frames(where, record[key], spec, quantised)
+                frames = self._frames(where, record[key], spec, quantised)
+                averaged = self.package.level(modality) == "features"
+                found[modality] = mean_frame(frames, *spec.quantised_range) if averaged else frames
         if not found:
             raise BadRequest(f"record {row} must have at least one of {', '.join(self.keys)}")
         return found
@@ -157,16 +177,17 @@ class Service:
             raise BadRequest(f"{where} must be {spec.size} numbers, got {_extent(vector)}")
         return vector.astype(np.float32)
 
-    def _mean_of_frames(self, where: str, value: Any, spec: FeatureSpec, quantised: bool) -> np.ndarray:
+    def _frames(self, where: str, value: Any, spec: FeatureSpec, quantised: bool) -> np.ndarray:
+        """The frames that are kept, (T, D), uint8 where they are quantised, else float32."""
         frames = _numbers(where, value)
         if frames.ndim != 2 or frames.shape[1] != spec.size or len(frames) == 0:
             raise BadRequest(f"{where} must be frames of {spec.size} numbers each, got {_extent(frames)}")
         frames = frames[: self.package.schema.max_frames]
         if not quantised:
-            return mean_frame(frames.astype(np.float32))
+            return frames.astype(np.float32)
         if frames.min() < 0 or frames.max() > 255 or (frames != np.floor(frames)).any():
             raise BadRequest(f"{where} must be whole numbers from 0 to 255, as quantised features are")
-        return mean_frame(frames.astype(np.uint8), *spec.quantised_range)
+        return frames.astype(np.uint8)
 
 
 def _numbers(where: str, value: Any) -> np.ndarray:
@@ -221,11 +242,12 @@ def _given(record: pydantic.BaseModel) -> dict[str, Any]:
 
 
 def input_example(package: Package) -> list[dict[str, Any]]:
-    """A request of one record with all the video-level features of the model."""
+    """A request of one record with all that the model reads."""
     record: dict[str, Any] = {"id": "example"}
     for modality in package.model.modalities:
-        spec, size = package.schema.features[modality], package.shapes.features[modality]
-        if spec.mean:
+        spec, level = package.schema.features[modality], package.level(modality)
+        size = getattr(package.shapes, level)[modality]
+        if spec.mean and level == "features":
             record[spec.mean] = [round(math.sin(i), 3) for i in range(size)]
         else:
             record[spec.frames] = [[128] * size]  # right as bytes and as floats

@@ -33,7 +33,7 @@ def main(argv: list[str]) -> None:
         argv, classifiers, training_options, text_options, DataConfig, RunConfig, about=__doc__
     )
     with Command() as command:
-        store = open_dataset(command, data)
+        store = open_dataset(command, data, frames=classifiers.load(name).Model.reads_frames)
         textset = None if text is None else find_or_build(command, store, text)
         setup = experiment.Setup(name, model, train)
         finished = find_or_train(command, setup, store, textset, force=control.force, own=True)

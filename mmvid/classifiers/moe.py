@@ -1,18 +1,26 @@
 """Mixture of experts on video-level features (paper A, section 4.1; the starter code's `MoeModel`)."""
 
+from typing import Literal
+
 from torch import Tensor
 
 from mmvid.classifiers import Classifier
-from mmvid.config import option
+from mmvid.config import Preset, option
 from mmvid.layers.experts import MixtureOfExperts
 from mmvid.layers.features import FeatureOptions, JoinedFeatures
 from mmvid.records.batches import Batch, Shapes
 
 
-class Config(FeatureOptions):
+class Config(FeatureOptions, Preset):
     """Mixture of experts."""
 
-    experts: int = option(2, "experts for each class; a dummy that says no comes on top", ge=1, search=(1, 16))
+    presets = {"compact": {"experts": 2}, "moe_a": {"experts": 8}, "moe_b": {"experts": 32}}
+    preset: Literal["compact", "moe_a", "moe_b"] = option(
+        "compact", "options that are not given; moe_a and moe_b are paper A's", decides=False
+    )
+    experts: int | None = option(
+        None, "experts for each class; a dummy that says no comes on top (preset)", ge=1, search=(1, 16)
+    )
     l2_penalty: float = option(1e-8, "penalty on both weight matrices", ge=0, search=(1e-9, 1e-5), log=True)
 
 

@@ -181,6 +181,8 @@ def _sizes(store: Store, modalities: Iterable[str] | None, frames: bool) -> dict
         raise ValueError(f"frames must be in the store to be read, {store.folder} has video-level features only")
     if modalities is None:
         return dict(there)
+    if frames:  # a modality without frames is read beside them, as a vector
+        there = {**store.shapes.features, **there}
     asked = list(modalities)
     for modality in asked:
         if modality not in there:

@@ -5,7 +5,10 @@ import itertools
 import numpy as np
 import torch
 
+from mmvid.classifiers import chain
+from mmvid.layers import losses
 from mmvid.layers.experts import MixtureOfExperts
+from mmvid.records.batches import Batch, Shapes
 
 
 def reference_moe(x, gates, experts, biases):
@@ -44,3 +47,21 @@ def test_log_odds_stay_finite_where_scores_round_to_0_or_1():
     assert torch.isfinite(odds).all() and odds[0] > 15 and odds[1] < -100
     odds.sum().backward()
     assert torch.isfinite(x.grad).all()
+
+
+def test_every_stage_of_a_chain_has_a_loss_in_training_and_none_in_scoring():
+    torch.manual_seed(0)
+    config = chain.Config(stages=3, link=4, stage_weight=0.5, l2_penalty=0)
+    model = chain.Model(config, Shapes(classes=6, features={"visual": 8}))
+    batch = Batch(ids=["a", "b"], features={"visual": torch.randn(2, 8)}, labels=torch.rand(2, 6) < 0.5)
+    model.train()(batch)
+    x, early = model.join(batch.features), []
+    for mixture, link in zip(model.mixtures, model.links, strict=False):
+        odds = mixture(x)
+        early.append(losses.cross_entropy(odds, batch.labels))
+        x = torch.cat([x, link(odds.sigmoid()).relu()], 1)
+    torch.testing.assert_close(model.penalty(), 0.5 * (early[0] + early[1]) / 2)
+    assert model.penalty() == 0  # told once
+    model.eval()(batch)
+    assert model.penalty() == 0
+    torch.testing.assert_close(model.log_odds(batch), model.mixtures[-1](x))

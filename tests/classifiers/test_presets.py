@@ -1,0 +1,54 @@
+"""Presets: the paper's sizes by their numbers of parameters, and what is given before what a preset says."""
+
+import pytest
+import torch
+
+from mmvid import classifiers
+from mmvid.config import Preset, deciding
+from mmvid.records.batches import Shapes
+
+SIZES = {"visual": 1024, "audio": 128}
+PAPER = Shapes(classes=4716, features=SIZES, frames=SIZES)
+WITH_PRESETS = [name for name in classifiers.names() if issubclass(classifiers.load(name).Config, Preset)]
+
+
+# Millions of parameters, computed by hand from the paper's sizes: 1152 inputs, 4716 classes; those of batch
+# normalisation, at most 0.04, are left out.
+@pytest.mark.parametrize(
+    ("name", "preset", "millions"),
+    [
+        ("moe", "moe_a", 92.4),
+        ("moe", "moe_b", 353.3),
+        ("dbof", "dbof_a", 42.0),
+        ("dbof", "dbof_b", 371.2),
+        ("lstm", "lstm_a", 41.5),
+        ("lstm", "lstm_b", 31.5),
+    ],
+)
+def test_the_papers_models_have_the_papers_size(name, preset, millions):
+    member = classifiers.load(name)
+    with torch.device("meta"):
+        model = member.Model(member.Config(preset=preset), PAPER)
+    trained = {name: each.numel() for name, each in model.named_parameters() if each.requires_grad}
+    count = sum(numbers for name, numbers in trained.items() if "norm" not in name)
+    assert round(count / 1e6, 1) == millions
+
+
+@pytest.mark.parametrize("name", WITH_PRESETS)
+def test_a_preset_decides_what_has_no_default_and_nothing_else(name):
+    kind = classifiers.load(name).Config
+    open_options = {option for option, field in kind.model_fields.items() if field.default is None}
+    names = set(kind.model_fields["preset"].annotation.__args__)
+    assert names == kind.presets.keys()
+    assert all(values.keys() == open_options for values in kind.presets.values())
+
+
+def test_what_is_given_goes_before_the_preset_and_the_empty_word_is_not_given():
+    config = classifiers.load("dbof").Config(preset="dbof_a", hidden="64", samples="", dropout=None)
+    assert (config.projection, config.hidden, config.samples, config.dropout) == (8192, 64, 30, 0.0)
+
+
+def test_the_numbers_decide_a_run_not_the_presets_name():
+    kind = classifiers.load("moe").Config
+    assert deciding(kind(preset="moe_a")) == deciding(kind(experts=8)) != deciding(kind())
+    assert kind.model_validate(kind(preset="moe_b").model_dump()).experts == 32
