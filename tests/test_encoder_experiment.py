@@ -225,6 +225,7 @@ def test_pictures_show_every_frame(tmp_path):
     clips = {name: np.full((5, 8, 9, 3), value, np.uint8) for name, value in (("one", 10), ("two", 200))}
     strips, moving = strip(clips, scale=2), side_by_side(clips, scale=2)
     assert strips.shape == (2 * (12 + 16), 5 * 18 + 4 * 2, 3) and moving.shape == (5, 12 + 16, 2 * 18 + 2, 3)
+    assert strip(clips | {"short": clips["one"][:1]}).shape == (3 * (12 + 16), 5 * 18 + 4 * 2, 3)
     assert strips[20, 5].tolist() == [10] * 3 and moving[4, 20, 25].tolist() == [200] * 3
     animated = Image.open(io.BytesIO(gif(np.random.default_rng(0).integers(0, 255, (5, 8, 9, 3), np.uint8))))
     assert animated.n_frames == 5
