@@ -4,7 +4,7 @@
     python -m steps.ingest_clips --data /data/softmotion30_44k
     python -m steps.ingest_clips --data s3://videos/ucf101 --clip_resolution 128 --clip_frames 64 --on_error skip
 
-Reads  BAIR's TFRecords, VideoGPT's HDF5, episodes in npz, videos, or folders of pictures, in train, dev, validate, test.
+Reads  BAIR's TFRecords, VideoGPT's HDF5, episodes in npz, videos, or folders of pictures, by split.
 Logs   manifest.json, clips/<split>, clips/skipped, the data set's digest.
 """
 
