@@ -40,7 +40,7 @@ PARTS = (
     unset(PretrainConfig),
     PartConfig,
     unset(WindowConfig),
-    MeasureConfig,
+    unset(MeasureConfig),
     ClipsConfig,
     RunConfig,
 )
@@ -63,7 +63,7 @@ def train(command: Command, read: tuple[Options, ...], *, own: bool = False) -> 
     size, model, train, part, windows, measure, data, control = read
     preset = VIDEOGPT[size.preset]
     model, train = settle(videogpt.Config, model, preset), settle(PretrainConfig, train, preset)
-    windows = settle(WindowConfig, windows, preset)
+    windows, measure = settle(WindowConfig, windows, preset), settle(MeasureConfig, measure, preset)
     store = open_clips(command, data)
     frozen = vqvae_of(command, part.vqvae, store, size.preset, windows)
     setup = Setup("videogpt", model, train, windows, measure, frozen)

@@ -36,7 +36,7 @@ PARTS = (
     unset(vqvae.Config),
     unset(PretrainConfig),
     unset(WindowConfig),
-    MeasureConfig,
+    unset(MeasureConfig),
     ClipsConfig,
     RunConfig,
 )
@@ -47,7 +47,7 @@ def main(argv: list[str]) -> None:
     preset = VQVAE[size.preset]
     with Command() as command:
         model, train = settle(vqvae.Config, model, preset), settle(PretrainConfig, train, preset)
-        windows = settle(WindowConfig, windows, preset)
+        windows, measure = settle(WindowConfig, windows, preset), settle(MeasureConfig, measure, preset)
         store = open_clips(command, data)
         setup = Setup("vqvae", model, train, windows, measure)
         finished = find_or_train(command, setup, store, force=control.force, own=True)

@@ -28,7 +28,7 @@ TRAIN = PretrainConfig(steps=4, checks=2, batch_size=6, learning_rate=3e-3)
 SIZES = vqvae.Config(
     sequence_length=4, resolution=16, stride=(2, 4, 4), codes=16, code_size=8, hidden=16, residual_layers=1
 )
-TRAINED = PretrainConfig.model_fields.keys() | WindowConfig.model_fields.keys()
+TRAINED = {name for kind in (PretrainConfig, WindowConfig, MeasureConfig) for name in kind.model_fields}
 GPT = videogpt.Config(width=24, heads=2, layers=1, dropout=0.1, resnet_width=4, resnet_size=12)
 
 
