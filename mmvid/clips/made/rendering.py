@@ -15,7 +15,7 @@ from mmvid.draws import Draws
 TABLE, ROBOT, BLOCK, BEHIND = range(4)
 CATEGORIES = {"robot": ROBOT, "block": BLOCK}
 VIEWS = {  # eye, the point that is looked at, and how much is seen: tangent of half the angle
-    "main": ((0.0, 0.95, 2.45), (0.0, -0.12, 0.0), 0.50),
+    "main": ((0.0, 0.95, 2.35), (0.0, -0.14, 0.0), 0.47),
     "aux1": ((0.25, 2.25, 1.25), (0.0, -0.05, 0.1), 0.52),
 }
 
@@ -84,7 +84,7 @@ class Painter:
     def _draw_room(self, draws: Draws) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Depth, colour, kind of every point of the empty room, and what the lamp sees there in the table's plane."""
         wood = np.array([uniform(draws, low, high) for low, high in ((186, 216), (158, 184), (118, 146))])
-        floor = np.array([uniform(draws, 90, 150) for _ in range(3)])
+        floor = uniform(draws, 84, 150) + np.array([uniform(draws, -14, 14) for _ in range(3)])
         grain = draws.integers(25, 96, 6).repeat(4, 1) - 12  # short streaks along x
         boards = draws.integers(21, 8) - 10
         x, y, depth = self._plane(0.0)
@@ -141,20 +141,23 @@ class Painter:
         for link in arm:
             start, end = (point[:2] - point[2] * self._lamp[:2] for point in (link.start, link.end))
             line = end - start
-            x, y = self._spot[0] - start[0], self._spot[1] - start[1]
+            reach = _length(line) / 2 + max(link.radii) + 0.25  # on the tops of boxes shadows are seen elsewhere
+            window = self._window(np.array((*(start + end) / 2, 0.0)), reach)
+            x, y = (self._spot[axis][window] - start[axis] for axis in range(2))
             part = ((x * line[0] + y * line[1]) / max(_dot(line, line), 1e-9)).clip(0, 1)
             x, y = x - part * line[0], y - part * line[1]
             radius = link.radii[0] + part * (link.radii[1] - link.radii[0])
-            above = link.start[2] + part * (link.end[2] - link.start[2]) > self._height
-            dark |= (x * x + y * y < radius * radius) & above
+            above = link.start[2] + part * (link.end[2] - link.start[2]) > self._height[window]
+            dark[window] |= (x * x + y * y < radius * radius) & above
         for block in blocks:
-            dark |= self._box_shadow(block)
+            self._add_box_shadow(block, dark)
         self._colour[table & dark] *= _SHADE
 
-    def _box_shadow(self, block: Block) -> np.ndarray:
+    def _add_box_shadow(self, block: Block, dark: np.ndarray) -> None:
         """Points of the table from which a box hides the lamp: the ray to it meets all three pairs of faces at once."""
         cosine, sine = block.turn
-        x, y = self._spot[0] - block.place[0], self._spot[1] - block.place[1]
+        window = self._window(np.array((*block.place, 0.0)), block.reach + 2 * float(block.half[2]) + 0.1)
+        x, y = (self._spot[axis][window] - block.place[axis] for axis in range(2))
         begin, end = 0.0, 2 * block.half[2]
         for value, axis, half in (
             (cosine * x + sine * y, (cosine, sine), block.half[0]),
@@ -164,7 +167,7 @@ class Painter:
             slope = slope if abs(slope) > 1e-6 else 1e-6
             one, other = (-half - value) / slope, (half - value) / slope
             begin, end = np.maximum(begin, np.minimum(one, other)), np.minimum(end, np.maximum(one, other))
-        return (begin < end) & (self._kind == TABLE)
+        dark[window] |= (begin < end) & (self._kind[window] == TABLE)
 
     def _add_link(self, link: Link) -> None:
         reach = max(link.radii)
@@ -214,13 +217,13 @@ def _arm(moment: Moment) -> list[Link]:
     fore = ((0.12, _BLACK), (0.45, _RED), (0.55, _WHITE), (0.86, _RED), (1.0, _BLACK))
     palm = hand + np.array((0.0, 0.0, 0.12))
     links = [
-        Link(shoulder, elbow, (0.17, 0.15), upper),
-        Link(elbow, wrist, (0.145, 0.115), fore),
-        Link(wrist, palm, (0.115, 0.085), ((0.3, _BLACK), (0.55, _WHITE), (1.0, _BLACK))),
+        Link(shoulder, elbow, (0.21, 0.19), upper),
+        Link(elbow, wrist, (0.18, 0.15), fore),
+        Link(wrist, palm, (0.145, 0.1), ((0.3, _BLACK), (0.55, _WHITE), (1.0, _BLACK))),
     ]
     for side in (-1, 1):
         out = np.array((side * moment.opening, 0.0, 0.0))
-        links.append(Link(palm + out, hand + out - np.array((0.0, 0.0, 0.06)), (0.042, 0.032), ((1.0, _BLACK),)))
+        links.append(Link(palm + out, hand + out - np.array((0.0, 0.0, 0.06)), (0.046, 0.036), ((1.0, _BLACK),)))
     return links
 
 

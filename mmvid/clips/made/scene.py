@@ -3,8 +3,8 @@
 The table lies in z = 0, x to the right and y towards the watcher, both from -1 to 1; lengths are in half tables.
 All numbers come from sums, products, quotients and square roots, which round alike on every machine.
 
-The first frame tells which block is next with three chances of four (the nearest one), and where it will be pushed
-to (over the middle of the table), but neither the speed nor the later blocks: as in BAIR, prediction is partly possible.
+The first frame tells which block is next with three chances of four (the nearest one), and where it will be pushed to
+(over the middle of the table), but neither the speed nor the later blocks: as in BAIR, prediction is partly possible.
 """
 
 import dataclasses
