@@ -2,7 +2,7 @@
 
 For every point of a grid finer than the pixels, the nearest surface is kept with its depth: the table, boxes by their
 faces' planes, links as swept spheres. A lamp throws shadows onto table and boxes. The same depth decides what is seen
-and what the masks show, so that they agree; a pixel's colour is the mean of its points, its mask what most are.
+and what the masks show, so that they agree; a pixel's colour is the mean of its points, its mask what half of them are.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ VIEWS = {  # eye, the point that is looked at, and how much is seen: tangent of 
     "aux1": ((0.25, 2.25, 1.25), (0.0, -0.05, 0.1), 0.52),
 }
 
-_FINE = 3  # points for a pixel, along each axis
+_FINE = 2  # points for a pixel, along each axis
 _RED, _BLACK, _WHITE = (158.0, 26.0, 48.0), (34.0, 32.0, 36.0), (196.0, 190.0, 184.0)
 _SHADE = 0.58
 
@@ -74,11 +74,13 @@ class Painter:
         self._add_link(Link(np.array((x, y, -0.7)), np.array((x, y, 0.35)), (0.28, 0.22), coat, BEHIND))
         for link in arm:
             self._add_link(link)
-        side = self.side
-        fine = np.rint(self._colour.clip(0, 255)).astype(np.uint32).reshape(side, _FINE, side, _FINE, 3)
-        frame = ((fine.sum((1, 3)) + _FINE * _FINE // 2) // (_FINE * _FINE)).astype(np.uint8)
-        kinds = self._kind.reshape(side, _FINE, side, _FINE)
-        masks = np.stack([2 * (kinds == kind).sum((1, 3)) > _FINE * _FINE for kind in CATEGORIES.values()])
+        fine = np.rint(self._colour.clip(0, 255)).astype(np.uint16)
+        points = _FINE * _FINE
+        frame = ((_summed(fine) + points // 2) // points).astype(np.uint8)
+        masks = np.zeros((len(CATEGORIES), self.side, self.side), bool)
+        for mask, kind in zip(masks, CATEGORIES.values(), strict=True):
+            half = 2 * _summed((self._kind == kind).astype(np.uint8)) >= points
+            mask[:] = half & ~masks.any(0)  # a pixel that is half the one and half the other is the first's
         return frame, masks
 
     def _draw_room(self, draws: Draws) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -208,6 +210,11 @@ class Painter:
             low, high = ((centre + sign * radius + self._half) / step for sign in (-1, 1))
             found.append(slice(min(max(int(low), 0), count), min(max(int(high) + 2, 0), count)))
         return found[0], found[1]
+
+
+def _summed(fine: np.ndarray) -> np.ndarray:
+    """The sums over the points of each pixel."""
+    return sum(fine[row::_FINE, column::_FINE] for row in range(_FINE) for column in range(_FINE))
 
 
 def _arm(moment: Moment) -> list[Link]:
