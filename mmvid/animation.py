@@ -18,7 +18,7 @@ def strip(clips: Mapping[str, np.ndarray], *, scale: int = 2, most: int = 16) ->
     """Clips below each other, their frames side by side, uint8 (H, W, 3).
 
     Args:
-        clips: name -> uint8 frames (T, H, W, 3), all of one size; the name is written above.
+        clips: name -> uint8 frames (T, H, W, 3), all of one H and W; the name is written above.
         scale: pixels for each pixel.
         most: frames shown of a clip; of longer ones as many, evenly spaced.
     """
@@ -26,7 +26,9 @@ def strip(clips: Mapping[str, np.ndarray], *, scale: int = 2, most: int = 16) ->
     for name, frames in clips.items():
         shown = np.unique(np.linspace(0, len(frames) - 1, min(most, len(frames))).round().astype(int))
         rows.append(_titled(name, _beside([enlarged(frames[step], scale) for step in shown])))
-    return np.concatenate(rows)
+    width = max(row.shape[1] for row in rows)
+    whole = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
+    return np.concatenate(whole)
 
 
 def side_by_side(clips: Mapping[str, np.ndarray], *, scale: int = 2) -> np.ndarray:

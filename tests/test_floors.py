@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # From the ground up; rooms that share a line do not know each other.
 FLOORS = [
-    {"config", "catalogue", "console", "durable", "liveness", "permutation", "ranks", "sources", "storage"},
+    {"config", "catalogue", "console", "draws", "durable", "liveness", "permutation", "ranks", "sources", "storage"},
     {
         "tasks",
         "text",

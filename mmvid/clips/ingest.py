@@ -126,6 +126,7 @@ def write_clips(
     dev_share: float = DEV_SHARE,
     validate_share: float = VALIDATE_SHARE,
     seed: int = 0,
+    made: bool = False,
 ) -> ClipStore:
     """A store of clips that a program has at hand.
 
@@ -135,6 +136,7 @@ def write_clips(
         name: what the store is called.
         dev_share, validate_share: shares of train's trajectories that become dev and validate where there are none.
         seed: which ones.
+        made: whether the clips are made demo data.
 
     Raises:
         ValueError: if there is no clip, or one is unlike the first.
@@ -148,7 +150,7 @@ def write_clips(
         (folder / NAME).unlink(missing_ok=True)
         shard = write_shard(folder, 0, first.layout, _after(first, waiting))
         shares = {"dev_share": dev_share, "validate_share": validate_share}
-        source = Source(folder=str(folder), kind=name, options=shares | {"seed": seed})
+        source = Source(folder=str(folder), kind=name, options=shares | {"seed": seed}, made=made)
         write_manifest(folder, write_table(folder, first.layout, [shard], source, seed=seed, **shares))
         _remove_others(folder)
     return ClipStore.open(folder)

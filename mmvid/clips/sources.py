@@ -148,7 +148,8 @@ def on_disk(file: File) -> Iterator[Path]:
 
 
 def _files(data: str) -> list[File]:
-    file = storage.find_file(data)
+    # On S3 a name with a slash at its end may be an object of its own, which consoles make of an empty folder.
+    file = storage.find_file(storage.absolute(data))
     if file is not None:
         return [file]
     if not storage.is_remote(data) and not Path(data).is_dir():

@@ -126,11 +126,12 @@ class _SparseCache(_Cache):
         super().append(index, key, value)
         block, place = divmod(index, BLOCK)
         if place == 0:
-            earlier = torch.tensor(self.seen[block][:-1], dtype=torch.long, device=key.device)
-            places = (earlier[:, None] * BLOCK + torch.arange(BLOCK, device=key.device)).flatten()
-            self.before = len(places)
-            self.window.keys[:, :, : self.before] = self.keys[:, :, places]
-            self.window.values[:, :, : self.before] = self.values[:, :, places]
+            earlier = self.seen[block][:-1]
+            self.before = len(earlier) * BLOCK
+            for number, other in enumerate(earlier):
+                here, there = (slice(first * BLOCK, (first + 1) * BLOCK) for first in (number, other))
+                self.window.keys[:, :, here] = self.keys[:, :, there]
+                self.window.values[:, :, here] = self.values[:, :, there]
         return self.window.append(self.before + place, key, value)
 
 

@@ -8,7 +8,7 @@ The splits' sizes are the real ones': 70 % train, 20 % validate, 10 % test, whos
 dev, which is cut from train when the data are ingested. The frame level holds the first videos of each split again,
 under the same ids.
 
-Equal configs make equal bytes on every machine: `mmvid.records.made.draws` says how, and its neighbours what the
+Equal configs make equal bytes on every machine: `mmvid.draws` says how, and its neighbours what the
 labels, features and texts are like and which real figures they were fitted to.
 """
 

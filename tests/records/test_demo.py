@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mmvid.draws import Draws
 from mmvid.records.demo import DemoConfig, is_made, make_demo
 from mmvid.records.made.collection import Collection
-from mmvid.records.made.draws import Draws
 from mmvid.records.made.features import AUDIO, VISUAL
 from mmvid.records.made.labels import LabelDraws, shares
 from mmvid.records.made.words import LABELS, LANGUAGES, LINKS, TOPICS

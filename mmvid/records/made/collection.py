@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mmvid.records.made.draws import Draws
+from mmvid.draws import Draws
 from mmvid.records.made.features import AUDIO, BLOCK, GRID, VISUAL, FeatureDraws
 from mmvid.records.made.labels import LabelDraws
 from mmvid.records.made.text import draw_text

@@ -21,7 +21,7 @@ import dataclasses
 
 import numpy as np
 
-from mmvid.records.made.draws import Draws
+from mmvid.draws import Draws
 from mmvid.records.made.words import LABELS
 
 BLOCK = 500  # videos drawn from one stream

@@ -11,7 +11,7 @@ A video is of one topic and has 1 to 5 labels, 3.4 on average as there. About tw
 
 import numpy as np
 
-from mmvid.records.made.draws import Draws
+from mmvid.draws import Draws
 from mmvid.records.made.words import LABELS, TOPICS
 
 EXPONENT, SHIFT = 0.45, -0.25

@@ -7,7 +7,7 @@ and 8 % of them in Spanish, German, French, Russian or Japanese. Of classes that
 of two words in a title tells which it is: keywords cannot. Every second uploader states the language.
 """
 
-from mmvid.records.made.draws import Draws
+from mmvid.draws import Draws
 from mmvid.records.made.words import (
     COMMON,
     ENDINGS,

@@ -1,0 +1,180 @@
+"""Predict clips from their first frames and log them as pictures and animations.
+
+    mlflow run . -e predict_video --env-manager local
+    mlflow run . -e predict_video -P input=frame.png -P model=models:/mmvid-videogpt@candidate -P samples=4
+    python -m steps.predict_video --input push.mp4 --temperature 0.8
+
+Reads  the VideoGPT at --model (without one the newest candidate; where there is none, the demo's is trained), and the
+       first frames of --input: a picture, a video, a folder of clips, an ingested store (its validate), or `demo`.
+Logs   <n>.png, <n>.gif and <n>.mp4 for each clip, as images too; where an input goes on, beside what came, with PSNR
+       and SSIM of the predictions and of copying the last given frame.
+"""
+
+import itertools
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmvid.clipset import ClipsConfig, open_clips
+from tqdm import tqdm
+
+from mmvid import encoder_serving
+from mmvid.animation import gif, side_by_side, strip, write_mp4, write_png
+from mmvid.clip_evaluation import NearnessMeter, copied
+from mmvid.clips import readers
+from mmvid.clips.batches import as_bytes, as_pixels
+from mmvid.clips.loader import resize_clips
+from mmvid.clips.sources import BadClip, ReadOptions, find_clips
+from mmvid.clips.store import ClipStore
+from mmvid.config import Options, option, parse
+from mmvid.console import run_command
+from mmvid.encoder_experiment import fastest_device
+from mmvid.encoder_package import EncoderPackage
+from mmvid.encoders import videogpt
+from mmvid.registry.versions import aliased, model_uri
+from mmvid.runs import Command, Run, Task, load_run
+from steps import train_videogpt
+
+REGISTERED = "mmvid-videogpt"
+
+
+class PredictConfig(Options):
+    """Prediction."""
+
+    input: str = option("demo", "a picture, a video, a folder of clips, a store, or `demo`, made clips")
+    model: str = option("", f"a run's id or models:/...; none: {REGISTERED}@candidate, trained on the demo if need be")
+    clips: int = option(4, "clips of the input that are predicted at most", ge=1)
+    samples: int = option(1, "predictions of each", ge=1)
+    temperature: float = option(1.0, "of the sampling; 0 takes the likeliest code", ge=0)
+    top_k: int = option(0, "codes that sampling draws among; 0 for all", ge=0)
+    seed: int = option(0, "of the sampling", ge=0)
+
+
+def main(argv: list[str]) -> None:
+    (config,) = parse(argv, PredictConfig, about=__doc__)
+    task = Task("predict_video", config.model_dump(), {}, ("steps.predict_video",), name=f"predict {config.input}")
+    with Command() as command:
+        package = model_of(command, config.model)
+        frames = first_frames(command, config, package)
+        with command.start(task, own=True) as run:
+            predict(run, package, frames, config)
+    print(f"{len(frames)} clips predicted, in the artifacts of run {run.id}")
+
+
+def model_of(command: Command, given: str) -> EncoderPackage:
+    """The VideoGPT to predict with.
+
+    Raises:
+        ValueError: if the model is no VideoGPT that is conditioned on frames.
+    """
+    if not given and aliased(REGISTERED, "candidate") is None:
+        train_videogpt.train(command, train_videogpt.defaults())
+    uri = given or f"models:/{REGISTERED}@candidate"
+    package = encoder_serving.load_logged(uri if uri.startswith("models:/") else model_uri(load_run(uri)))
+    if not isinstance(package.model, videogpt.Model) or not package.model.config.conditioned_frames:
+        raise ValueError(f"model must be a VideoGPT that is conditioned on frames, {uri} is a {package.name} without")
+    return package
+
+
+def first_frames(command: Command, config: PredictConfig, package: EncoderPackage) -> dict[str, np.ndarray]:
+    """Clips of the input by name, uint8 (T, H, W, 3) each: at least the given frames, at most a whole clip.
+
+    Raises:
+        ValueError: if the input has too few frames, or no clip; the sentence names it.
+    """
+    model = package.model
+    source, given = model.vqvae.config, model.config.conditioned_frames
+    found: dict[str, np.ndarray] = {}
+    for name, frames in itertools.islice(clips_of(command, config.input, source.resolution), config.clips):
+        frames = frames[:: package.frame_stride][: source.sequence_length]
+        if len(frames) < given:
+            raise ValueError(
+                f"{config.input}: {name} must have {given} frames to be predicted from, it has {len(frames)}"
+            )
+        found[name] = frames
+    if not found:
+        raise ValueError(f"{config.input} must have at least one clip to predict from, it has none")
+    return found
+
+
+def clips_of(command: Command, place: str, side: int) -> Iterator[tuple[str, np.ndarray]]:
+    """The clips of a place, square pictures of `side` pixels."""
+    if place == "demo" or (Path(place) / "manifest.json").exists():
+        store = open_clips(command, ClipsConfig()) if place == "demo" else ClipStore.open(place)
+        for row, entry in enumerate(store.entries("validate")):
+            yield entry.id, squared(store.frames("validate", row), side)
+        return
+
+    def stop(fault: BadClip) -> None:
+        raise fault
+
+    kind, located = find_clips(place)
+    reader = readers.load(kind)
+    for piece in reader.pieces(located):
+        for clip in reader.read(piece, ReadOptions(clip_resolution=side), stop):
+            yield clip.id, squared(clip.frames, side)
+
+
+def squared(frames: np.ndarray, side: int) -> np.ndarray:
+    """Frames uint8 (T, H, W, 3) cut to their centred square and resized to `side`, if they are of another size."""
+    if frames.shape[1:3] == (side, side):
+        return np.array(frames)
+    return as_bytes(resize_clips(as_pixels(frames)[None], side))[0].numpy()
+
+
+def predict(run: Run, package: EncoderPackage, clips: dict[str, np.ndarray], config: PredictConfig) -> None:
+    """Predicts all clips at once and logs what came of it."""
+    model = package.model.to(fastest_device())
+    given, device = model.config.conditioned_frames, fastest_device()
+    starts = as_pixels(np.stack([frames[:given] for frames in clips.values()])).to(device)
+    bar = tqdm(total=None, desc="codes", unit="code", disable=not sys.stderr.isatty())
+    with bar:
+        predicted = model.sample(
+            len(starts) * config.samples,
+            starts.repeat_interleave(config.samples, 0),
+            temperature=config.temperature,
+            top_k=config.top_k or None,
+            generator=torch.Generator(device).manual_seed(config.seed),
+            progress=lambda done, total: (setattr(bar, "total", total), bar.update(1)),
+        ).cpu()
+    samples = predicted.unflatten(0, (-1, config.samples))  # (clips, samples, 3, T, H, W)
+    meters = {"": NearnessMeter(given), "copy_": NearnessMeter(given)}
+    names = []
+    for number, ((name, frames), several) in enumerate(zip(clips.items(), samples, strict=True)):
+        shown = {"input": frames} | {
+            f"prediction {row + 1}": each.numpy() for row, each in enumerate(as_bytes(several))
+        }
+        if len(frames) == predicted.shape[2]:
+            truth = as_pixels(frames)[None]
+            meters[""].update(several, truth.expand_as(several))
+            meters["copy_"].update(copied(truth, given), truth)
+        log_clip(run, number, shown)
+        names.append({"clip": number, "input": name, "frames": len(frames), "given": given})
+    run.json("clips.json", names)
+    run.report(
+        {
+            f"{part}{name}": value
+            for part, meter in meters.items()
+            if meter.clips
+            for name, value in meter.compute().means().items()
+        }
+    )
+    run.tags({"mmvid.model.key": package.key})
+
+
+def log_clip(run: Run, number: int, shown: dict[str, np.ndarray]) -> None:
+    """Logs a clip and its predictions as a strip and as animations."""
+    pictures, moving = strip(shown), side_by_side(shown)
+    run.image("prediction", pictures, number)
+    with run.file(f"predictions/{number}.png") as path:
+        write_png(path, pictures)
+    with run.file(f"predictions/{number}.gif") as path:
+        path.write_bytes(gif(moving))
+    with run.file(f"predictions/{number}.mp4") as path:
+        write_mp4(path, moving)
+
+
+if __name__ == "__main__":
+    run_command(main)
