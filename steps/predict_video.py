@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmvid.clipset import ClipsConfig, open_clips
 from tqdm import tqdm
 
 from mmvid import encoder_serving
@@ -28,6 +27,7 @@ from mmvid.clips.batches import as_bytes, as_pixels
 from mmvid.clips.loader import resize_clips
 from mmvid.clips.sources import BadClip, ReadOptions, find_clips
 from mmvid.clips.store import ClipStore
+from mmvid.clipset import ClipsConfig, open_clips
 from mmvid.config import Options, option, parse
 from mmvid.console import run_command
 from mmvid.encoder_experiment import fastest_device
