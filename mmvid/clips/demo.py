@@ -8,6 +8,8 @@ function of the seed and its number: equal configs make equal bytes, whichever p
 
 import json
 import shutil
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -35,6 +37,7 @@ _FORMAT = "mmvid demo clips (made)"
 _FOLDER = "softmotion30_44k"
 _OF_A_FILE = 256  # trajectories, as BAIR has them
 _TEST_SHARE = 10  # of a hundred
+_TELL_SECONDS = 30
 
 
 class DemoConfig(Options):
@@ -103,12 +106,17 @@ def draw_trajectory(config: DemoConfig, number: int) -> dict[str, list[bytes] | 
 def _write(folder: Path, config: DemoConfig, progress: bool) -> None:
     test = max(1, config.clips * _TEST_SHARE // 100)
     numbers = {"train": range(config.clips - test), "test": range(config.clips - test, config.clips)}
-    with tqdm(desc="draw clips", total=config.clips, disable=None if progress else True) as bar:
+    terminal, told = sys.stderr.isatty(), time.monotonic()
+    with tqdm(desc="draw clips", total=config.clips, disable=not (progress and terminal)) as bar:
 
         def records(part: range) -> Iterator[bytes]:
+            nonlocal told
             for number in part:
                 yield encode_example(draw_trajectory(config, number))
                 bar.update()
+                if progress and not terminal and time.monotonic() - told > _TELL_SECONDS:
+                    told = time.monotonic()
+                    sys.stderr.write(f"draw clips: {split} {number - own.start + 1} of {len(own)}\n")
 
         for split, own in numbers.items():
             (folder / split).mkdir(parents=True)
