@@ -15,12 +15,14 @@ demo: .venv/.run
 test: lint
 	$(BIN)/python -m pytest
 
-# What takes too long for every time: an ingest killed with -9 at 50 random moments.
+# What takes too long for every time: an ingest killed with -9 at 50 random moments; kills, races and a database that
+# goes away on every storage.
 kills: .venv/.test
+	$(BIN)/python -m pytest -m kills
 	KILLS=50 $(BIN)/python -m pytest tests/records/test_interruption.py -k random_moments
 
 quick: lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not kills"
 
 lint: .venv/.test
 	$(BIN)/ruff check .

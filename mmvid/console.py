@@ -1,6 +1,7 @@
 """How a command ends: one sentence for a mistake of its user, an exit status for the shell."""
 
 import contextlib
+import importlib.util
 import os
 import signal
 import sys
@@ -49,6 +50,31 @@ def shielded() -> Iterator[None]:
             number = _waiting[0]
             _waiting.clear()
             raise Stopped(number)
+
+
+class MissingExtra(ImportError):
+    """A package is not installed that only some commands need."""
+
+
+def check_extra(extra: str, what: str, modules: tuple[str, ...]) -> None:
+    """Raises MissingExtra if a module of an extra is missing; a command that imports it ends with that sentence.
+
+    Args:
+        extra: the extra in pyproject.toml.
+        what: what needs it, such as `a search`.
+        modules: the modules that must be there.
+    """
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        sys.excepthook = _tell
+        raise MissingExtra(f"{what} needs {' and '.join(missing)}: pip install 'mmvid[{extra}]'")
+
+
+def _tell(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    if issubclass(kind, MissingExtra):
+        sys.stderr.write(f"error: {error}\n")
+    else:
+        sys.__excepthook__(kind, error, trace)
 
 
 def run_command(main: Callable[[list[str]], None]) -> None:

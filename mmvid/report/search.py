@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import plotly.io
-
 from mmvid.report import table as plain
 from mmvid.report.html import Markup, element, page, table, tiles
 from mmvid.runs import Run
@@ -71,6 +69,8 @@ def search_page(
         header: the columns of the trials.
         rows: the trials.
     """
+    from plotly.io import to_html  # of the extra `search`, which mmvid.search has checked
+
     parts = [element("h1", title), tiles(facts), element("h2", "Best setup")]
     parts.append(table(["option", "value"], [[name, _shown(value)] for name, value in best], numbers=["value"]))
     script = True  # plotly.js, once
@@ -80,7 +80,7 @@ def search_page(
             parts.append(element("p", f"Not drawn: {plot.lack}.", "soft"))
             continue
         options = {"displaylogo": False, "responsive": True}
-        drawn = plotly.io.to_html(plot.figure, include_plotlyjs=script, full_html=False, config=options)
+        drawn = to_html(plot.figure, include_plotlyjs=script, full_html=False, config=options)
         parts.append(Markup(drawn))
         script = False
     parts.append(element("h2", "Trials"))

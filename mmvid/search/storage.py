@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import fcntl
 import hashlib
+import importlib.util
 import os
 import sys
 import time
@@ -79,6 +80,8 @@ def locate(said: str, otherwise: Path) -> Place:
     scheme = _SCHEMES.get(url.get_backend_name())
     if scheme is None:
         raise ValueError(f"storage must be a journal file, SQLite or PostgreSQL, got {url.get_backend_name()}")
+    if scheme.endswith("psycopg") and importlib.util.find_spec("psycopg") is None:
+        raise ValueError("storage on PostgreSQL needs psycopg: pip install 'mmvid[postgres]'")
     if said and (url.password or "password" in url.query):
         raise ValueError(f"storage must hold no password: put it in PGPASSWORD, or the whole address in {VARIABLE}")
     if "password" in url.query:  # only a URL's own password is hidden where it is shown

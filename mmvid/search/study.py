@@ -9,6 +9,7 @@ import logging
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -17,7 +18,7 @@ import optuna
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from mmvid.runs import is_gone, this_process
+from mmvid.liveness import is_gone, this_process
 from mmvid.search.sampling import exhausted
 from mmvid.search.space import Space
 from mmvid.search.storage import GRACE, Patience, Place, close_storage, initialising, open_storage
@@ -123,7 +124,9 @@ class Study:
         return ends_it and not any(trial.state == TrialState.RUNNING for trial in self.trials())
 
     def _run_one(self, objective: Objective, limits: Limits) -> FrozenTrial:
-        asked = self.patiently(self.optuna.ask)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Heartbeat of storage")  # ours is `_alive`
+            asked = self.patiently(self.optuna.ask)
         judged_by = next(iter(self.objectives)) if len(self.objectives) == 1 else None
         spent = (lambda: limits.are_spent(self.trials())) if limits.any else None
         trial = Trial(asked, judged_by, self.patiently, spent)

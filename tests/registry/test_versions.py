@@ -1,7 +1,9 @@
 """Aliases under promotions at once and under kill -9, with real processes on SQLite and PostgreSQL."""
 
 import signal
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from mlflow import MlflowClient, MlflowException
@@ -63,8 +65,23 @@ def test_a_champion_is_crowned_only_if_nothing_changed_meanwhile(model):
     assert names(model) == [model] and MlflowClient().get_registered_model(model).tags == {}
 
 
-@pytest.mark.slow
-def test_of_promotions_at_once_exactly_one_wins(model, start):
+def test_of_promotions_at_once_exactly_one_wins(model):
+    """Threads with connections of their own: nothing but the registry keeps promotions apart."""
+    assert versions.crown(model, "1", expected=None)
+    together = threading.Barrier(3)
+
+    def crown(version: str) -> bool:
+        together.wait()
+        return versions.crown(model, version, expected="1", client=MlflowClient())
+
+    with ThreadPoolExecutor(3) as pool:
+        said = dict(zip("234", pool.map(crown, "234"), strict=True))
+    (won,) = [version for version, crowned in said.items() if crowned]
+    assert aliases(model) == {"champion": won, "previous": "1"} and names(model) == [model]
+
+
+@pytest.mark.kills
+def test_of_processes_that_promote_at_once_exactly_one_wins(model, start):
     assert versions.crown(model, "1", expected=None)
     racers = [start(CROWN, model, version, "1") for version in ("2", "3", "4")]
     for racer in racers:

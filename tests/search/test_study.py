@@ -3,9 +3,11 @@
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
+import process as beside
 import pytest
 from optuna.trial import TrialState, create_trial
 
@@ -230,58 +232,77 @@ def addresses(kind: str, folder: Path, request) -> str:
     return str(folder / "journal.log") if kind == "journal" else f"sqlite:///{folder}/study.db"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["journal", "sqlite", "postgresql"])
-def test_a_trial_of_a_killed_process_is_run_again_and_none_is_lost(kind, tmp_path, request):
+def often(*kinds: str) -> list:
+    """The storages of a test; those beside `kinds` are tried by `make kills`."""
+    every = ("journal", "sqlite", "postgresql")
+    return [kind if kind in kinds else pytest.param(kind, marks=pytest.mark.kills) for kind in every]
+
+
+def shared_objective(seconds: float, begun: list):
+    """The objective of process.py, here."""
+
+    def objective(trial):
+        begun.append((trial.number, trial.lineage))
+        for epoch in range(beside.EPOCHS):
+            time.sleep(seconds / beside.EPOCHS)
+            trial.epoch({"dev/score": epoch - trial.values["x"] ** 2}, epoch)
+        return {"dev/score": beside.EPOCHS - trial.values["x"] ** 2}
+
+    return objective
+
+
+@pytest.mark.parametrize("kind", often("journal", "postgresql"))
+def test_a_trial_of_a_killed_process_is_run_again_and_none_is_lost(kind, tmp_path, request, capsys):
     storage = addresses(kind, tmp_path, request)
-    killed = process(storage, tmp_path, 5, 60)
+    killed = process(storage, tmp_path, 3, 60)
     assert first_line(killed) == "begins 0 0\n"
-    time.sleep(1.5)  # its values are drawn
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    printed, errors = process(storage, tmp_path, 5, 0.1).communicate(timeout=120)
-    assert printed.endswith("ends it\n"), errors
-    assert "trial 0: its process is gone; it is run again" in errors
-    import process as again
-
-    with again.study(storage, tmp_path) as study:
+    begun = []
+    with beside.study(storage, tmp_path) as study:
+        assert study.run(shared_objective(0.01, begun), Limits(3))
         trials = study.trials()
-        assert [state_of(trial) for trial in trials] == ["killed", *["complete"] * 5]
-        taken_up = next(trial for trial in trials if trial.user_attrs.get("retries") == [0])
-        assert taken_up.params == trials[0].params and f"begins {taken_up.number} 0" in printed
+    assert "trial 0: its process is gone; it is run again" in capsys.readouterr().err
+    assert [state_of(trial) for trial in trials] == ["killed", *["complete"] * 3]
+    taken_up = next(trial for trial in trials if trial.user_attrs.get("retries") == [0])
+    assert taken_up.params == trials[0].params and (taken_up.number, 0) in begun
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["journal", "sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", often("postgresql"))
 def test_two_processes_share_a_study(kind, tmp_path, request):
     storage = addresses(kind, tmp_path, request)
-    both = [process(storage, tmp_path, 12, 0.4) for _ in range(2)]
-    printed = [each.communicate(timeout=180) for each in both]
-    assert [each.returncode for each in both] == [0, 0], printed
-    import process as again
-
-    with again.study(storage, tmp_path) as study:
+    other = process(storage, tmp_path, 10, 0.4)
+    first_line(other)  # it is at its first trial
+    with beside.study(storage, tmp_path) as study:
+        ends_it = study.run(shared_objective(0.4, []), Limits(10))
+        printed, errors = other.communicate(timeout=180)
+        assert other.returncode == 0, errors
         trials = study.trials()
-        assert sum(map(counts, trials)) == len(trials) == 12
-        assert len({trial.params["x"] for trial in trials}) == 12  # each draws its own
-        assert len({trial.user_attrs["process"] for trial in trials}) == 2
-    assert any(text.endswith("ends it\n") for text, _ in printed)
+    assert sum(map(counts, trials)) == len(trials) == 10
+    assert len({trial.params["x"] for trial in trials}) == 10  # each draws its own
+    assert len({trial.user_attrs["process"] for trial in trials}) == 2
+    assert ends_it or printed.endswith("ends it\n")
 
 
-@pytest.mark.slow
-def test_a_database_that_goes_away_costs_nothing_that_was_done(tmp_path, postgres):
+@pytest.mark.parametrize("seconds", [1, pytest.param(10, marks=pytest.mark.kills)])
+def test_a_database_that_goes_away_costs_nothing_that_was_done(tmp_path, postgres, capsys, seconds):
+    """It is killed while the third trial trains, and comes back from a thread's hand."""
     storage = postgres.database()
-    working = process(storage, tmp_path, 6, 1)
-    first_line(working)
-    first_line(working)
-    postgres.kill()
-    time.sleep(5)
-    postgres.start()
-    printed, errors = working.communicate(timeout=120)
-    assert working.returncode == 0, errors
-    assert "does not answer; waiting for it" in errors and printed.endswith("ends it\n")
-    import process as again
+    returning = threading.Timer(seconds, postgres.start)
+    begun = []
 
-    with again.study(storage, tmp_path) as study:
-        states = [state_of(trial) for trial in study.trials()]
-        assert states.count("complete") == 6 and len(states) <= 7  # the running trial at most
+    def objective(trial):
+        if len(begun) == 2 and not returning.is_alive():
+            postgres.kill()
+            returning.start()
+        return shared_objective(0.1, begun)(trial)
+
+    try:
+        with beside.study(storage, tmp_path) as study:
+            assert study.run(objective, Limits(4))
+            states = [state_of(trial) for trial in study.trials()]
+    finally:
+        if returning.ident is not None:
+            returning.join()
+    assert "does not answer; waiting for it" in capsys.readouterr().err
+    assert states.count("complete") == 4 and len(states) <= 5  # the running trial at most

@@ -116,6 +116,16 @@ def test_the_dashboard_shows_the_study(here):
     assert "mine" in json.dumps(studies)
 
 
+def test_a_classifier_of_words_is_searched_and_one_that_counts_has_one_candidate(here):
+    space = ["--space", "alpha=0.001:0.1:log,text_fields=title|title,keywords"]
+    search.main(["--model", "unigram", "--trials", "2", *space, "--storage", str(here.folder / "words.log")])
+    run = here.runs("search")[0]
+    assert [trial.data.params.keys() for trial in children(run)] == [{"alpha", "text_fields"}] * 2
+    (candidate,) = children(run, "train_unigram")  # though there are three seeds
+    assert run.data.metrics["best/validate/gap"] == candidate.data.metrics["validate/gap"]
+    assert len(here.runs("build_text")) == 1
+
+
 def test_two_objectives_make_a_front(here):
     words = ["--model", "moe", "--objectives", "gap,parameters", "--sampler", "nsga2", "--startup", "2"]
     space = ["--space", "epochs=1,experts=1:4"]
@@ -153,7 +163,7 @@ def test_a_search_killed_with_9_goes_on_with_its_trial(here):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--model", "mow"], "^unknown model 'mow'; there are logistic, moe$"),
+        (["--model", "mow"], "^unknown model 'mow'; there are .*logistic, moe"),
         (["--objectives", "loss"], "^objectives must be of gap, map, hit_at_1, perr, parameters, got loss$"),
         (["--objectives", "parameters"], "^objectives must have one that is measured on dev, got parameters alone$"),
         (["--space", "expert=2"], "^space: there is no option 'expert'; did you mean experts"),
