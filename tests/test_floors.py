@@ -12,7 +12,7 @@ FLOORS = [
     {"layers", "metrics", "optimisation", "text", "tfrecords"},
     {"records", "clips", "runs"},
     {"classifiers", "encoders", "segmenters"},
-    {"training", "predictions"},
+    {"training", "predictions", "text_encoder"},
     {"evaluation"},
     {"packaging"},
     {"dataset", "textual", "experiment", "ensemble", "serving"},
