@@ -24,7 +24,6 @@ from mmvid.text.fields import Cleaning
 from mmvid.text.raw import RawText
 
 FORMAT = 1
-FIELDS = ("keywords", "title")
 
 
 class Description(Options):
@@ -32,7 +31,7 @@ class Description(Options):
 
     format: int = option(FORMAT, "version of the layout", ge=FORMAT, le=FORMAT)
     clusters: int = option(..., "size of the histogram", ge=1)
-    textcnn: textcnn.Config = option(..., "options of the TextCNN")
+    titles: textcnn.Config = option(..., "options of the TextCNN")
     shapes: Shapes = option(..., "sizes that the TextCNN was built for")
     cleaning: Cleaning = option(..., "how raw titles and keywords are cleaned")
 
@@ -58,20 +57,28 @@ class TextEncoder(nn.Module):
         """
         self.eval()
         titles = self.titles.hidden(Batch(ids=[""] * len(tokens["title"]), tokens=tokens))
-        words = [tokens[field] for field in self.titles.reads_text]
-        present = torch.cat(words, dim=1).any(dim=1, keepdim=True)
-        return {"keywords": self.histogram(tokens["keywords"]), "title": titles * present}
+        present = self.present(tokens)["title"]
+        return {"keywords": self.histogram(tokens["keywords"]), "title": titles * present[:, None]}
+
+    def present(self, tokens: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Which videos have each of the features: those with a known word in its text, bool (B,)."""
+        titles = torch.cat([tokens[field] for field in self.titles.reads_text], dim=1)
+        return {"keywords": tokens["keywords"].any(dim=1), "title": titles.any(dim=1)}
 
     def tokens(self, titles: Sequence[str | None], keywords: Sequence[Sequence[str] | None]) -> dict[str, Tensor]:
         """The word ids of raw titles and keywords, one of each a video, None where there is none."""
-        return read_tokens(self.text, titles, keywords, self.titles.longest)
+        numbers = {
+            "title": [self.text.title(title) for title in titles],
+            "keywords": [self.text.keywords(each) for each in keywords],
+        }
+        return {field: pad_numbers(rows)[0] for field, rows in numbers.items()}
 
     def save(self, folder: Path) -> None:
         """Writes the encoder into `folder`, which is made."""
         folder.mkdir(parents=True, exist_ok=True)
         description = Description(
             clusters=self.histogram.clusters,
-            textcnn=self.titles.config,
+            titles=self.titles.config,
             shapes=Shapes(
                 classes=self.titles.classes, words=len(self.text.words), word_size=self.titles.vectors.shape[1]
             ),
@@ -100,7 +107,7 @@ class TextEncoder(nn.Module):
         if len(words) != told.shapes.words:
             raise ValueError(f"{folder / 'words.txt'} must hold {told.shapes.words} words, got {len(words)}")
         histogram = WordHistogram(told.shapes.words, told.shapes.word_size, told.clusters)
-        encoder = cls(RawText(words, told.cleaning), histogram, textcnn.Model(told.textcnn, told.shapes))
+        encoder = cls(RawText(words, told.cleaning), histogram, textcnn.Model(told.titles, told.shapes))
         try:
             encoder.load_state_dict(load_file(folder / "weights.safetensors"))
         except (OSError, SafetensorError, RuntimeError) as error:
@@ -109,25 +116,14 @@ class TextEncoder(nn.Module):
         return encoder.eval()
 
 
-def read_tokens(
-    text: RawText, titles: Sequence[str | None], keywords: Sequence[Sequence[str] | None], longest: int = 0
-) -> dict[str, Tensor]:
-    """Raw titles and keywords, one of each a video, as `Batch.tokens`.
+def pad_numbers(rows: Sequence[Sequence[int]], longest: int = 0) -> tuple[Tensor, Tensor]:
+    """Numbers of words, a text a row, as `Batch.tokens` and `Batch.token_lengths`.
 
     Args:
-        text: what reads them.
-        titles: the titles.
-        keywords: the keywords.
-        longest: words of a title that are read, the first ones; 0 reads all.
+        rows: the numbers.
+        longest: words of a text that are kept, the first ones; 0 keeps all.
     """
-    numbers = {
-        "title": [text.title(title)[: longest or None] for title in titles],
-        "keywords": [text.keywords(each) for each in keywords],
-    }
-    return {field: _padded(rows) for field, rows in numbers.items()}
-
-
-def _padded(rows: list[list[int]]) -> Tensor:
-    lengths = np.array([len(row) for row in rows], np.int64)
-    words = np.array([number for row in rows for number in row], np.int64)
-    return pad(words, np.repeat(np.arange(len(rows)), lengths), lengths)[0]
+    kept = [row[: longest or None] for row in rows]
+    lengths = np.array([len(row) for row in kept], np.int64)
+    words = np.array([number for row in kept for number in row], np.int64)
+    return pad(words, np.repeat(np.arange(len(kept)), lengths), lengths)

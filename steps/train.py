@@ -89,11 +89,8 @@ def log_outcome(run: Run, outcome: experiment.Outcome, store: Store) -> None:
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "package"
         packaging.save(outcome.package, package)
-        if outcome.package.model.reads_text:
-            run.folder("package", package)
-        else:
-            uri = serving.log_model(outcome.package, package, packaging.pinned_requirements())
-            run.tags({"mmvid.model": uri})
+        uri = serving.log_model(outcome.package, package, packaging.pinned_requirements())
+        run.tags({"mmvid.model": uri})
     run.tags({"mmvid.data.store": store.folder})
     run.describe(f"{title}. {outcome.summary()}")
 
