@@ -46,7 +46,7 @@ class Recipe:
     small_training: dict[str, Any]
 
 
-SMALL_CNN = {"filters": 64, "hidden": 512}
+SMALL_CNN = {"widths": (1, 2, 3), "filters": 128, "hidden": 512}
 SMALL_KEYWORDS = {"preset": "compact"}
 RECIPES = {
     "TextCNN A": Recipe("textcnn", {"label_words": "kept"}, SMALL_CNN, {"batch_size": 64}),
