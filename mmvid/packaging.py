@@ -62,6 +62,8 @@ class Package:
             return f"{trained}, the data set is {store.schema.name} with {store.shapes.classes}"
         if self.labels != store.names:
             return "its labels have other names than the data set's"
+        if self.model.reads_text:
+            return "it reads words, which a text set has and a store has not; its GAP by population is in its own run"
         for modality in self.model.modalities:
             if self.shapes.features.get(modality) != store.shapes.features.get(modality):
                 return f"it reads {modality} of another size than the data set has, or the data set has none"

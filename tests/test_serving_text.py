@@ -170,6 +170,13 @@ def test_packages_keep_all_that_reads_text(mixture, reader, tmp_path):
         packaging.load(tmp_path / "moe")
 
 
+def test_a_reader_of_words_says_why_it_is_not_promoted(reader):
+    class Here:
+        schema, shapes, names = load_schema("demo"), Shapes(classes=20), LABELS
+
+    assert reader.obstacle(Here).startswith("it reads words, which a text set has and a store has not")
+
+
 @pytest.mark.slow
 def test_a_logged_model_answers_raw_text(mixture, tmp_path):
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
