@@ -22,10 +22,12 @@ from mmvid.runs import Command, Finished, RunConfig, Task, model_training_view
 from mmvid.textual import TextConfig
 from steps.build_text import find_or_build
 from steps.promote import RULES, promote
-from steps.text_table import TableConfig, rows_of
+from steps.text_features import find_or_make
+from steps.text_table import TableConfig, features_config, rows_of
 from steps.train import find_or_train
 
 CLASSIFIERS = ("logistic", "moe")
+WITH_TEXT = "moe-text"
 BEST = "mmvid-classifier"
 METRICS = ("gap", "map", "hit_at_1", "perr")
 
@@ -41,9 +43,17 @@ def main(argv: list[str]) -> None:
             member = mmvid.classifiers.load(name)
             setup = Setup(name, member.Config(), training_options(member)(seed=config.seed))
             finished[name] = find_or_train(command, setup, store, force=control.force)
-        text_rows = text_report(command, config, text, store)
+        text_rows, stores = "", dict.fromkeys(finished, store)
+        if text.titles or any(store.has_text(split).any() for split in store.splits):
+            textset = find_or_build(command, store, text)
+            rows = rows_of(command, config, text, store, textset)
+            text_rows = as_markdown(*rows, title=store.title, without=config.without)
+            store, encoder = find_or_make(command, store, text, features_config(config))
+            member = mmvid.classifiers.load("moe")
+            setup = Setup("moe", member.Config(), training_options(member)(seed=config.seed))
+            finished[WITH_TEXT], stores[WITH_TEXT] = find_or_train(command, setup, store, encoder=encoder), store
         best = max(finished, key=lambda name: finished[name].metrics["gate/gap"])
-        champions = [promoted(command, f"mmvid-{name}", finished[name], store) for name in CLASSIFIERS]
+        champions = [promoted(command, f"mmvid-{name}", finished[name], stores[name]) for name in finished]
         champions.append(promoted(command, BEST, finished[best], store))
         report = f"# {store.title}\n\n{table(finished)}\n" + "\n".join(champions) + "\n"
         run.text("table.md", report)
@@ -53,14 +63,6 @@ def main(argv: list[str]) -> None:
         for name, trained in finished.items():
             run.report({f"{name}/{metric}": trained.metrics[f"validate/{metric}"] for metric in METRICS})
     print(f"\n{report}\n{text_rows}\n{model_training_view()}")
-
-
-def text_report(command: Command, config: TableConfig, text: TextConfig, store: Store) -> str:
-    """Table 6 of the data set; empty where it has no text."""
-    if not text.titles and not any(store.has_text(split).any() for split in store.splits):
-        return ""
-    textset = find_or_build(command, store, text)
-    return as_markdown(*rows_of(command, config, store, textset), title=store.title, without=config.without)
 
 
 def promoted(command: Command, name: str, candidate: Finished, store: Store) -> str:

@@ -16,12 +16,13 @@ from mmvid.console import run_command
 from mmvid.dataset import DataConfig, open_dataset
 from mmvid.experiment import training_options
 from mmvid.records.store import Store
-from mmvid.records.textset import TextSet
+from mmvid.records.textset import FIELDS, TextSet
 from mmvid.records.words import Words
 from mmvid.report.text_table import Row, as_markdown, measure
 from mmvid.runs import Command, Finished, RunConfig, Task
 from mmvid.textual import TextConfig
 from steps.build_text import find_or_build
+from steps.text_features import FeaturesConfig, find_or_make
 from steps.train import find_or_train
 
 
@@ -48,6 +49,7 @@ class Recipe:
 
 SMALL_CNN = {"widths": (1, 2, 3), "filters": 128, "hidden": 512}
 SMALL_KEYWORDS = {"preset": "compact"}
+FUSED = "Keywords + title, MoE"
 RECIPES = {
     "TextCNN A": Recipe("textcnn", {"label_words": "kept"}, SMALL_CNN, {"batch_size": 64}),
     "TextCNN B": Recipe("textcnn", {"label_words": "removed"}, SMALL_CNN, {"batch_size": 64}),
@@ -63,7 +65,7 @@ def main(argv: list[str]) -> None:
     with Command() as command, command.start(Task("text_table", options, {}, (), name="Table 6"), own=True) as run:
         store = open_dataset(command, data)
         textset = find_or_build(command, store, text)
-        rows, left_out = rows_of(command, table, store, textset, force=control.force)
+        rows, left_out = rows_of(command, table, text, store, textset, force=control.force)
         shown = as_markdown(rows, left_out, title=store.title, without=table.without)
         run.text("table6.md", shown)
         run.json("table6.json", {"rows": [dataclasses.asdict(row) for row in rows], "left_out": left_out})
@@ -73,7 +75,7 @@ def main(argv: list[str]) -> None:
 
 
 def rows_of(
-    command: Command, table: TableConfig, store: Store, textset: TextSet, *, force: bool = False
+    command: Command, table: TableConfig, text: TextConfig, store: Store, textset: TextSet, *, force: bool = False
 ) -> tuple[list[Row], dict[str, str]]:
     """The rows of the table, and those that the data set has no text for -> why."""
     without = label_named(store, table.without) if table.without else None
@@ -81,15 +83,41 @@ def rows_of(
     for name, recipe in RECIPES.items():
         setup = setup_of(recipe, table)
         words = Words(textset, setup.model.text_fields, setup.model.label_words, getattr(setup.model, "max_words", 0))
-        missing = [split for split in ("train", "dev", "validate") if not words.known(split).any()]
-        if missing:
-            left_out[name] = f"no video of {missing[0]} has a known word in {' and '.join(words.fields)}"
+        if (reason := lacking(words)) is not None:
+            left_out[name] = reason
             continue
         finished = find_or_train(command, setup, store, textset, force=force)
         reads = " and ".join(words.fields)
         found = predictions_of(finished)
         rows.append(measure(name, reads, found, store, words, run=finished.id, draws=table.draws, without=without))
+    reasons = [lacking(Words(textset, (field,))) for field in FIELDS]
+    if any(reasons):
+        left_out[FUSED] = next(reason for reason in reasons if reason)
+        return rows, left_out
+    extended, encoder = find_or_make(command, store, text, features_config(table))
+    moe = classifiers.load("moe")
+    setup = experiment.Setup(
+        "moe", moe.Config(modalities=("keywords", "title")), training_options(moe)(seed=table.seed)
+    )
+    finished = find_or_train(command, setup, extended, encoder=encoder, force=force)
+    words, reads = Words(textset, FIELDS), "histogram of keywords and TextCNN of title"
+    found = predictions_of(finished)
+    rows.append(measure(FUSED, reads, found, store, words, run=finished.id, draws=table.draws, without=without))
     return rows, left_out
+
+
+def lacking(words: Words) -> str | None:
+    """Why nothing can be learnt from words, or None."""
+    for split in ("train", "dev", "validate"):
+        if not words.known(split).any():
+            return f"no video of {split} has a known word in {' and '.join(words.fields)}"
+    return None
+
+
+def features_config(table: TableConfig) -> FeaturesConfig:
+    """The text features whose TextCNN is that of the row TextCNN A."""
+    batch = setup_of(RECIPES["TextCNN A"], table).train.batch_size
+    return FeaturesConfig(text_sizes=table.sizes, text_batch=batch, text_seed=table.seed)
 
 
 def setup_of(recipe: Recipe, table: TableConfig) -> experiment.Setup:
