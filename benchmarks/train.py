@@ -175,7 +175,7 @@ def make_plain() -> Callable[[], None]:
 
     def run() -> None:
         model.zero_grad()
-        x = model.join(batch.features)
+        x = model.join(batch.features, batch.presence)
         gates = model.mixture.gates(x).unflatten(-1, (CLASSES, EXPERTS + 1))
         votes = model.mixture.experts(x).unflatten(-1, (CLASSES, EXPERTS))
         scores = (gates.softmax(-1)[..., :EXPERTS] * votes.sigmoid()).sum(-1).clamp(max=1)

@@ -24,6 +24,7 @@ from mmvid.records.store import Store
 from mmvid.records.textset import TextSet
 from mmvid.records.words import NO_WORDS, Words, word_counts
 from mmvid.runs import Task
+from mmvid.text_encoder import TextEncoder
 from mmvid.training import Fitted, Report, TrainConfig, fit
 
 PREDICT_BATCH = 512  # videos scored at once; the scores do not depend on it
@@ -108,6 +109,7 @@ def run(
     *,
     key: str,
     textset: TextSet | None = None,
+    encoder: TextEncoder | None = None,
     report: Report = lambda metrics, epoch: None,
     checkpoints: Path | None = None,
     callbacks: tuple[Callback, ...] = (),
@@ -123,6 +125,7 @@ def run(
         store: the data set.
         key: the key of the run, which its predictions and its package carry.
         textset: the words of its titles and keywords, for a classifier that reads text.
+        encoder: what made the data set's features of titles and keywords; a classifier that reads these keeps it.
         report: hears of each epoch.
         checkpoints: where training keeps its state, to go on after a kill.
         callbacks: further Lightning callbacks.
@@ -149,9 +152,18 @@ def run(
         metrics |= {f"{split}/{name}": value for name, value in found.items()}
     precision = ranking.class_average_precision_of(predictions["validate"].ranked())
     seconds["predict"] = time.monotonic() - started
-    known = textset.words if model.reads_text else []
-    shapes = shapes_of(store, textset)
-    package = Package(setup.name, setup.model, shapes, store.schema, store.names, key, model.cpu().eval(), known)
+    package = Package(
+        setup.name,
+        setup.model,
+        shapes_of(store, textset),
+        store.schema,
+        store.names,
+        key,
+        model.cpu().eval(),
+        words=textset.words if model.reads_text else [],
+        cleaning=textset.cleaning if model.reads_text else None,
+        encoder=encoder if encoder is not None and set(model.modalities) & set(encoder.sizes) else None,
+    )
     return Outcome(package, fitted, predictions, metrics, precision.numpy(), seconds)
 
 

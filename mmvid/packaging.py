@@ -1,4 +1,5 @@
-"""A trained classifier as a folder: `config.json`, `model.safetensors`, `labels.csv`; `words.txt` where it reads text.
+"""A trained classifier as a folder: `config.json`, `model.safetensors`, `labels.csv`; `words.txt` where it reads words,
+`text/` (a text encoder) where it reads features of titles and keywords.
 
 Everything that serving, ensembling and promotion need is in the folder; reading it runs no code from it.
 """
@@ -21,6 +22,8 @@ from mmvid.config import Options, explain
 from mmvid.records.batches import Shapes
 from mmvid.records.schema import Schema
 from mmvid.records.store import Store
+from mmvid.text.fields import Cleaning
+from mmvid.text_encoder import TextEncoder
 
 FORMAT = 1
 
@@ -38,6 +41,8 @@ class Package:
         key: the key of the run that trained it.
         model: the classifier, in evaluation mode, on the CPU.
         words: the words that it knows, number 1 first; none where it reads no text.
+        cleaning: how titles and keywords were cleaned for it, where it reads words.
+        encoder: what makes its features of titles and keywords, where it reads these.
     """
 
     name: str
@@ -48,6 +53,8 @@ class Package:
     key: str
     model: Classifier
     words: list[str] = dataclasses.field(default_factory=list)
+    cleaning: Cleaning | None = None
+    encoder: TextEncoder | None = None
 
     def obstacle(self, store: Store) -> str | None:
         """Why the model cannot be measured on a data set, or None where it can."""
@@ -56,6 +63,8 @@ class Package:
             return f"{trained}, the data set is {store.schema.name} with {store.shapes.classes}"
         if self.labels != store.names:
             return "its labels have other names than the data set's"
+        if self.model.reads_text:
+            return "it reads words, which a text set has and a store has not; its GAP by population is in its own run"
         for modality in self.model.modalities:
             level = self.level(modality)
             if getattr(self.shapes, level).get(modality) != getattr(store.shapes, level).get(modality):
@@ -81,9 +90,13 @@ def save(package: Package, folder: Path) -> None:
         "schema": package.schema.model_dump(mode="json", by_alias=True),
         "key": package.key,
     }
+    if package.cleaning is not None:
+        description["cleaning"] = package.cleaning.model_dump(mode="json")
     (folder / "config.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     if package.model.reads_text:
         (folder / "words.txt").write_bytes("".join(f"{word}\n" for word in package.words).encode())
+    if package.encoder is not None:
+        package.encoder.save(folder / "text")
     with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["id", "name"])
@@ -106,6 +119,7 @@ def load(folder: Path) -> Package:
         config = member.Config.model_validate(description["config"])
         shapes = Shapes.model_validate(description["shapes"])
         schema = Schema.model_validate(description["schema"])
+        cleaning = Cleaning.model_validate(description["cleaning"]) if "cleaning" in description else None
     except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{path} must describe a classifier: {type(error).__name__}: {error}") from error
     except ValidationError as error:
@@ -121,7 +135,9 @@ def load(folder: Path) -> Package:
     if len(labels) != shapes.classes:
         raise ValueError(f"{folder / 'labels.csv'} must name {shapes.classes} classes, got {len(labels)}")
     words = _words(folder / "words.txt", shapes.words) if model.reads_text else []
-    return Package(description["classifier"], config, shapes, schema, labels, description["key"], model.eval(), words)
+    encoder = TextEncoder.load(folder / "text") if (folder / "text").is_dir() else None
+    name, key = description["classifier"], description["key"]
+    return Package(name, config, shapes, schema, labels, key, model.eval(), words, cleaning, encoder)
 
 
 def _words(path: Path, count: int) -> list[str]:

@@ -75,6 +75,10 @@ class Finished:
     def tags(self) -> dict[str, str]:
         return self.run.data.tags
 
+    def fetch(self, name: str) -> Path:
+        """An artifact, a file or a folder, as it lies on this machine."""
+        return Path(mlflow.artifacts.download_artifacts(run_id=self.id, artifact_path=name))
+
 
 class Undisturbed:
     """An MLflow client whose calls no signal cuts in two: `Stopped` is raised when the call is over."""

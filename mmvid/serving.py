@@ -3,12 +3,16 @@
 A record has the keys of the TFRecords that the model was trained on: `mean_rgb` for a video-level feature, `rgb` for
 frames (uint8; averaged here for a model that reads video-level features). A model that reads frames takes no mean for
 them. Any subset of the modalities will do. `options` in a record are checked like any others.
+A model that reads titles and keywords takes them raw; with `language`, where it is known, it is not detected.
 
     {"inputs": [{"id": "a", "mean_rgb": [...], "mean_audio": [...], "options": {"top_k": 5}}]}
+    {"inputs": [{"title": "How to tune a guitar", "keywords": ["guitar", "acoustic music"], "mean_rgb": [...]}]}
 """
 
+import dataclasses
 import json
 import math
+import reprlib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,9 +33,14 @@ from mmvid.packaging import Package
 from mmvid.records.batches import Batch
 from mmvid.records.quantised import mean_frame, pad_frames
 from mmvid.records.schema import FeatureSpec
+from mmvid.text.fields import Cleaning
+from mmvid.text.raw import RawText
+from mmvid.text_encoder import pad_numbers
 
 CHUNK = 256  # records scored at once
 FRAME_CHUNK = 32  # of a model that reads frames: 300 frames of 1152 numbers each are 44 MB then
+TEXT_KINDS = {"title": "text", "keywords": "texts"}  # key of raw text -> what it is
+EXAMPLE = {"title": "How to play the guitar", "keywords": ["guitar lesson", "music"]}
 LARGEST = 1e15  # of a feature's numbers: the squares of larger ones overflow float32
 
 
@@ -56,7 +65,7 @@ class BadRequest(MlflowException):
 def request_keys(package: Package) -> dict[str, tuple[str, bool]]:
     """The feature keys that a record may have -> (modality, whether the key holds frames)."""
     keys = {}
-    for modality in package.model.modalities:
+    for modality in _recorded(package):
         spec = package.schema.features[modality]
         if spec.mean and package.level(modality) == "features":
             keys[spec.mean] = (modality, False)
@@ -65,13 +74,47 @@ def request_keys(package: Package) -> dict[str, tuple[str, bool]]:
     return keys
 
 
+def text_keys(package: Package) -> list[str]:
+    """The keys of raw text that a record may have: `title`, `keywords`; none for a model that reads no text."""
+    read = {*package.model.reads_text}
+    if package.encoder is not None and "keywords" in package.model.modalities:
+        read.add("keywords")
+    if package.encoder is not None and "title" in package.model.modalities:
+        read.update(package.encoder.titles.reads_text)
+    return [key for key in TEXT_KINDS if key in read]
+
+
+def _recorded(package: Package) -> list[str]:
+    """The modalities of a model that come as features; a text encoder makes the others."""
+    made = () if package.encoder is None else package.encoder.sizes
+    return [modality for modality in package.model.modalities if modality not in made]
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """A checked record.
+
+    Attributes:
+        features: modality -> its video-level feature.
+        words: `title` and `keywords` -> numbers of their words.
+    """
+
+    features: dict[str, np.ndarray]
+    words: dict[str, list[int]]
+
+
 class Service:
     """Checked records to answers."""
 
     def __init__(self, package: Package):
         self.package = package
         self.keys = request_keys(package)
-        self.known = ["id", *self.keys, "options"]
+        self.text_keys = text_keys(package)
+        self.known = ["id", *self.keys, *self.text_keys, *(["language"] if self.text_keys else []), "options"]
+        if package.encoder is None:
+            self.text = RawText(package.words, package.cleaning or Cleaning())
+        else:
+            self.text = package.encoder.text
 
     def answer(self, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """One answer a record: `id` with `labels` (id, name, score; best first), or with `scores` of all classes.
@@ -98,29 +141,32 @@ class Service:
         if not records:
             raise BadRequest("inputs must hold at least one record, got none")
         options = [self._options(row, record) for row, record in enumerate(records)]
-        features = [self._features(row, record) for row, record in enumerate(records)]
+        given = [self._given(row, record) for row, record in enumerate(records)]
         chunk = FRAME_CHUNK if self.package.model.reads_frames else CHUNK
         with torch.inference_mode():
             parts = [
-                self.package.model(self._batch(features[start : start + chunk])).float().numpy()
-                for start in range(0, len(features), chunk)
+                self.package.model(self._batch(given[start : start + chunk])).float().numpy()
+                for start in range(0, len(given), chunk)
             ]
         return options, np.concatenate(parts)
 
-    def _batch(self, features: list[dict[str, np.ndarray]]) -> Batch:
-        batch = Batch(ids=[""] * len(features))
-        framed = [each for each in self.package.model.modalities if self.package.level(each) == "frames"]
+    def _batch(self, given: list[Given]) -> Batch:
+        batch, videos = Batch(ids=[""] * len(given)), [each.features for each in given]
+        recorded = _recorded(self.package)
+        framed = [each for each in recorded if self.package.level(each) == "frames"]
         if framed:  # a video is as long as its first modality, and has a frame of zeros where it has none at all
-            lengths = [max([1, *[len(each[m]) for m in framed if m in each][:1]]) for each in features]
+            lengths = [max([1, *[len(each[m]) for m in framed if m in each][:1]]) for each in videos]
             batch.num_frames = torch.tensor(lengths)
-        for modality in self.package.model.modalities:
-            batch.presence[modality] = torch.tensor([modality in each for each in features])
+        for modality in recorded:
+            batch.presence[modality] = torch.tensor([modality in each for each in videos])
             if modality in framed:
-                batch.frames[modality] = self._padded([each.get(modality) for each in features], modality, lengths)
+                batch.frames[modality] = self._padded([each.get(modality) for each in videos], modality, lengths)
             else:
                 absent = np.zeros(self.package.shapes.features[modality], np.float32)
-                values = np.stack([each.get(modality, absent) for each in features])
+                values = np.stack([each.get(modality, absent) for each in videos])
                 batch.features[modality] = torch.from_numpy(values)
+        if self.text_keys:
+            self._add_text(batch, given)
         return batch
 
     def _padded(self, videos: list[np.ndarray | None], modality: str, lengths: list[int]) -> torch.Tensor:
@@ -129,6 +175,21 @@ class Service:
         none = np.zeros((0, size), np.float32)
         frames = [none if each is None else each[:length] for each, length in zip(videos, lengths, strict=True)]
         return torch.from_numpy(np.stack([pad_frames(each, max(lengths), *span) for each in frames]))
+
+    def _add_text(self, batch: Batch, given: list[Given]) -> None:
+        """Gives a batch the words that the model reads, or the features that the encoder makes of them."""
+        encoder, model = self.package.encoder, self.package.model
+        words = {key: [each.words.get(key, []) for each in given] for key in TEXT_KINDS}
+        if encoder is None:
+            for field in model.reads_text:
+                batch.tokens[field], batch.token_lengths[field] = pad_numbers(words[field], model.longest)
+                batch.presence[field] = batch.token_lengths[field] > 0
+            return
+        tokens = {field: pad_numbers(rows)[0] for field, rows in words.items()}
+        present = encoder.present(tokens)
+        for modality, features in encoder.features(tokens).items():
+            if modality in model.modalities:
+                batch.features[modality], batch.presence[modality] = features, present[modality]
 
     def _shown(self, scores: np.ndarray, wanted: RequestOptions) -> dict[str, Any]:
         if wanted.dense:
@@ -147,7 +208,7 @@ class Service:
         except pydantic.ValidationError as error:
             raise BadRequest(f"record {row}: {explain(error)}") from error
 
-    def _features(self, row: int, record: dict[str, Any]) -> dict[str, np.ndarray]:
+    def _given(self, row: int, record: dict[str, Any]) -> Given:
         for key in record:
             if key not in self.known:
                 raise BadRequest(f"record {row}: unknown key {key!r}; there are {', '.join(self.known)}")
@@ -167,9 +228,31 @@ class Service:
                 frames = self._frames(where, record[key], spec, quantised)
                 averaged = self.package.level(modality) == "features"
                 found[modality] = mean_frame(frames, *spec.quantised_range) if averaged else frames
-        if not found:
-            raise BadRequest(f"record {row} must have at least one of {', '.join(self.keys)}")
-        return found
+        words = self._words(row, record)
+        if not found and not words:
+            raise BadRequest(f"record {row} must have at least one of {', '.join([*self.keys, *self.text_keys])}")
+        return Given(found, words)
+
+    def _words(self, row: int, record: dict[str, Any]) -> dict[str, list[int]]:
+        """The words of the raw texts that a record has; none of a text that has no word that the model knows."""
+        language = record.get("language")
+        if not isinstance(language, str | None):
+            raise BadRequest(f"record {row}: language must be a code such as en, got {reprlib.repr(language)}")
+        words = {}
+        for key in self.text_keys:
+            value = record.get(key)
+            if value is None:
+                continue
+            if key == "title":
+                if not isinstance(value, str):
+                    raise BadRequest(f"record {row}: title must be text, got {reprlib.repr(value)}")
+                words[key] = self.text.title(value, language or None)
+            else:
+                value = value.tolist() if isinstance(value, np.ndarray) else value  # of a DataFrame read from Parquet
+                if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+                    raise BadRequest(f"record {row}: keywords must be a list of texts, got {reprlib.repr(value)}")
+                words[key] = self.text.keywords(value, language or None)
+        return words
 
     def _vector(self, where: str, value: Any, spec: FeatureSpec) -> np.ndarray:
         vector = _numbers(where, value)
@@ -210,13 +293,14 @@ def _extent(array: np.ndarray) -> str:
     return " x ".join(map(str, array.shape)) if array.ndim else "a single number"
 
 
-def python_model(keys: dict[str, bool]) -> PythonModel:
-    """The MLflow model class for records with the given feature keys (True for those of frames).
+def python_model(keys: dict[str, bool | str]) -> PythonModel:
+    """The MLflow model class for records with the given keys: True for frames, False for a vector, or a `TEXT_KINDS`.
 
     The types of the record's keys are for the model's signature only. Nothing is checked by them, so that every fault
     is told by our own sentences instead of a dump of the request.
     """
-    kinds = {key: list[list[float]] if frames else list[float] for key, frames in keys.items()}
+    types = {True: list[list[float]], False: list[float], "text": str, "texts": list[str]}
+    kinds = {key: types[kind] for key, kind in keys.items()}
     kinds = {"id": str, **kinds, "options": dict[str, int]}
     fields: dict[str, Any] = {key: (Annotated[kind | None, SkipValidation], None) for key, kind in kinds.items()}
     record = pydantic.create_model("Record", __config__=pydantic.ConfigDict(extra="allow"), **fields)
@@ -244,13 +328,14 @@ def _given(record: pydantic.BaseModel) -> dict[str, Any]:
 def input_example(package: Package) -> list[dict[str, Any]]:
     """A request of one record with all that the model reads."""
     record: dict[str, Any] = {"id": "example"}
-    for modality in package.model.modalities:
+    for modality in _recorded(package):
         spec, level = package.schema.features[modality], package.level(modality)
         size = getattr(package.shapes, level)[modality]
         if spec.mean and level == "features":
             record[spec.mean] = [round(math.sin(i), 3) for i in range(size)]
         else:
             record[spec.frames] = [[128] * size]  # right as bytes and as floats
+    record |= {key: EXAMPLE[key] for key in text_keys(package)}
     return [record | {"options": {"top_k": 3}}]
 
 
@@ -270,12 +355,19 @@ def log_model(package: Package, folder: Path, requirements: list[str]) -> str:
             name=package.name,
             python_model=str(Path(mmvid.__file__).parent / "served.py"),
             artifacts={"package": str(folder)},
-            model_config={"keys": {key: frames for key, (_, frames) in request_keys(package).items()}, "dense": False},
+            model_config={"keys": _kinds(package), "dense": False},
             code_paths=[str(Path(mmvid.__file__).parent)],
             input_example=input_example(package),
             pip_requirements=requirements,
         )
     return info.model_uri
+
+
+def _kinds(package: Package) -> dict[str, bool | str]:
+    """The keys of a record as `python_model` takes them."""
+    texts = text_keys(package)
+    kinds: dict[str, bool | str] = {key: frames for key, (_, frames) in request_keys(package).items()}
+    return kinds | {key: TEXT_KINDS[key] for key in texts} | ({"language": "text"} if texts else {})
 
 
 def load_logged(uri: str) -> Package:

@@ -11,15 +11,20 @@ from mmvid.records.store import Store
 from mmvid.records.textset import TextSet, building
 from mmvid.records.textset.sentences import write_sentences
 from mmvid.runs import Task, home
-from mmvid.text.fields import Cleaning
+from mmvid.text.fields import Cleaning, CleaningOptions
 from mmvid.text.labels import Removal
-from mmvid.text.vectors import WordVectors, open_vectors, train_vectors
+from mmvid.text.multilingual import AlignedVectors, open_any, places_by_language
+from mmvid.text.vectors import WordVectors, train_vectors
 
 
-class TextConfig(Cleaning):
+class TextConfig(CleaningOptions):
     """The words of titles and keywords."""
 
-    vectors: str = option("", "word vectors (file, s3://); none: trained on the data's own text", decides=False)
+    vectors: str = option(
+        "",
+        "word vectors (file, s3://), or aligned ones by language (en=a.bin,es=b.vec); none: trained on the data's text",
+        decides=False,
+    )
     titles: str = option(
         "", "titles and keywords: JSON Lines, CSV, Parquet; file, pattern, s3://; none: the data's", decides=False
     )
@@ -27,7 +32,8 @@ class TextConfig(Cleaning):
 
     @property
     def cleaning(self) -> Cleaning:
-        return Cleaning(**{name: getattr(self, name) for name in Cleaning.model_fields})
+        stated = {name: getattr(self, name) for name in CleaningOptions.model_fields}
+        return Cleaning(**stated, languages=tuple(places_by_language(self.vectors)))
 
 
 def task_of(store: Store, config: TextConfig) -> Task:
@@ -69,8 +75,8 @@ def build(store: Store, config: TextConfig, place: Path) -> TextSet:
         )
 
 
-def _given(config: TextConfig) -> WordVectors | None:
-    return open_vectors(config.vectors, home() / "vectors") if config.vectors else None
+def _given(config: TextConfig) -> WordVectors | AlignedVectors | None:
+    return open_any(config.vectors, home() / "vectors") if config.vectors else None
 
 
 def _made(folder: Path) -> Path:

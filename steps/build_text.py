@@ -33,6 +33,7 @@ def find_or_build(
     command: Command, store: Store, config: TextConfig, *, force: bool = False, own: bool = False
 ) -> TextSet:
     """The text set of a store, built now if there is none."""
+    store = store.base
     task = textual.task_of(store, config)
     place = textual.place_of(store, task)
 

@@ -1,15 +1,16 @@
-"""The whole job: ingest, train logistic regression and a mixture of experts, promote the better, print the table.
+"""The whole job: ingest, train on features, on text and on both, promote, print the tables.
 
     mlflow run . -e main --env-manager local
     mlflow run . -e main -P data=/data/audioset -P schema=audioset
     python -m steps.main --data /data/audioset --schema audioset
 
-Reads  the data set at --data; the demo is made if it is `demo` and not there yet.
-Logs   a nested run for each part, table.md; moves the champions of mmvid-logistic, mmvid-moe and mmvid-classifier.
+Reads  the data set at --data; the demo is made if it is `demo` and not there yet. Text, where the data set has some.
+Logs   a nested run for each part, table.md, table6.md; moves the champions of mmvid-logistic, mmvid-moe,
+       mmvid-moe-text and mmvid-classifier.
 """
 
 import mmvid.classifiers
-from mmvid.config import deciding, option, parse
+from mmvid.config import deciding, parse
 from mmvid.console import run_command
 from mmvid.dataset import DataConfig, open_dataset
 from mmvid.experiment import Setup, training_options
@@ -17,38 +18,50 @@ from mmvid.promotion import promote
 from mmvid.records.store import Store
 from mmvid.registry.versions import aliased
 from mmvid.report.table import markdown
+from mmvid.report.text_table import as_markdown
 from mmvid.runs import Command, Finished, RunConfig, Task, model_training_view
+from mmvid.textual import TextConfig
+from steps.build_text import find_or_build
 from steps.promote import RULES
+from steps.text_features import find_or_make
+from steps.text_table import TableConfig, features_config, rows_of
 from steps.train import find_or_train
 
 CLASSIFIERS = ("logistic", "moe")
+WITH_TEXT = "moe-text"
 BEST = "mmvid-classifier"
 METRICS = ("gap", "map", "hit_at_1", "perr")
 
 
-class Control(RunConfig):
-    """This command."""
-
-    seed: int = option(0, "seed of each training", ge=0)
-
-
 def main(argv: list[str]) -> None:
-    data, control = parse(argv, DataConfig, Control, about=__doc__)
-    task = Task("main", deciding(data) | deciding(control), {}, ("steps.main",), name="main")
+    data, text, config, control = parse(argv, DataConfig, TextConfig, TableConfig, RunConfig, about=__doc__)
+    decided = deciding(data) | deciding(text) | deciding(config)
+    task = Task("main", decided, {}, ("steps.main",), name="main")
     with Command() as command, command.start(task, own=True) as run:
         store = open_dataset(command, data)
         finished = {}
-        for setup in setups(control.seed):
+        for setup in setups(config.seed):
             finished[setup.name] = find_or_train(command, setup, store, force=control.force)
+        text_rows, stores = "", dict.fromkeys(finished, store)
+        if text.titles or any(store.has_text(split).any() for split in store.splits):
+            textset = find_or_build(command, store, text)
+            rows = rows_of(command, config, text, store, textset)
+            text_rows = as_markdown(*rows, title=store.title, without=config.without)
+            store, encoder = find_or_make(command, store, text, features_config(config))
+            member = mmvid.classifiers.load("moe")
+            setup = Setup("moe", member.Config(), training_options(member)(seed=config.seed))
+            finished[WITH_TEXT], stores[WITH_TEXT] = find_or_train(command, setup, store, encoder=encoder), store
         best = max(finished, key=lambda name: finished[name].metrics["gate/gap"])
-        champions = [promoted(command, f"mmvid-{name}", finished[name], store) for name in CLASSIFIERS]
+        champions = [promoted(command, f"mmvid-{name}", finished[name], stores[name]) for name in finished]
         champions.append(promoted(command, BEST, finished[best], store))
         report = f"# {store.title}\n\n{table(finished)}\n" + "\n".join(champions) + "\n"
         run.text("table.md", report)
         run.describe(report)
+        if text_rows:
+            run.text("table6.md", text_rows)
         for name, trained in finished.items():
             run.report({f"{name}/{metric}": trained.metrics[f"validate/{metric}"] for metric in METRICS})
-    print(f"\n{report}\n{model_training_view()}")
+    print(f"\n{report}\n{text_rows}\n{model_training_view()}")
 
 
 def setups(seed: int) -> list[Setup]:

@@ -5,7 +5,8 @@
     python -m steps.train textcnn --vectors GoogleNews-vectors-negative300.bin.gz
 
 Reads  the data set at --data (the demo is made if it is `demo` and not there yet; TFRecords are ingested first); for a
-       classifier that reads text its text set, which is built if it is not there yet.
+       classifier that reads text its text set, which is built if it is not there yet; for one whose --modalities name
+       title or keywords their features, likewise (see `text_features`).
 Logs   config.json, train/loss and dev/* of each epoch, gate/* and validate/* at the end, predictions, the model.
 """
 
@@ -15,35 +16,46 @@ from pathlib import Path
 from types import ModuleType
 
 from mmvid import classifiers, experiment, packaging, predictions, serving
-from mmvid.config import parse
+from mmvid.config import Options, parse
 from mmvid.console import run_command
 from mmvid.dataset import DataConfig, open_dataset
 from mmvid.experiment import training_options
-from mmvid.layers.text import TextOptions
+from mmvid.layers.features import FeatureOptions
+from mmvid.layers.text import FIELDS, TextOptions
 from mmvid.records.store import Store
 from mmvid.records.textset import TextSet
 from mmvid.report.figures import precision_by_frequency
 from mmvid.runs import Command, Finished, Run, RunConfig, home
+from mmvid.text_encoder import TextEncoder
 from mmvid.textual import TextConfig
 from steps.build_text import find_or_build
 
 
 def main(argv: list[str]) -> None:
-    name, model, train, text, data, control = parse(
-        argv, classifiers, training_options, text_options, DataConfig, RunConfig, about=__doc__
+    from steps import text_features  # which trains a TextCNN by what is here
+
+    def feature_options(member: ModuleType) -> type[Options] | None:
+        return text_features.FeaturesConfig if issubclass(member.Config, FeatureOptions) else None
+
+    name, model, train, text, features, data, control = parse(
+        argv, classifiers, training_options, text_options, feature_options, DataConfig, RunConfig, about=__doc__
     )
     with Command() as command:
         store = open_dataset(command, data, frames=classifiers.load(name).Model.reads_frames)
-        textset = None if text is None else find_or_build(command, store, text)
+        textset, encoder = None, text_features.encoder_of(store)
+        if isinstance(model, TextOptions):
+            textset = find_or_build(command, store, text)
+        elif set(getattr(model, "modalities", ())) & set(FIELDS) - set(store.shapes.features):
+            store, encoder = text_features.find_or_make(command, store, text, features)
         setup = experiment.Setup(name, model, train)
-        finished = find_or_train(command, setup, store, textset, force=control.force, own=True)
+        finished = find_or_train(command, setup, store, textset, encoder, force=control.force, own=True)
     shown = ", ".join(f"{metric} {finished.metrics[f'validate/{metric}']:.4f}" for metric in ("gap", "map"))
     print(f"{finished.run.info.run_name}: validate {shown}\nrun {finished.id}")
 
 
 def text_options(member: ModuleType) -> type[TextConfig] | None:
-    """The options of the text set, for a classifier that reads text."""
-    return TextConfig if issubclass(member.Config, TextOptions) else None
+    """The options of the text set, for a classifier that reads text or features of it."""
+    return TextConfig if issubclass(member.Config, TextOptions | FeatureOptions) else None
 
 
 def find_or_train(
@@ -51,11 +63,12 @@ def find_or_train(
     setup: experiment.Setup,
     store: Store,
     textset: TextSet | None = None,
+    encoder: TextEncoder | None = None,
     *,
     force: bool = False,
     own: bool = False,
 ) -> Finished:
-    """The finished run of a setup, trained now if there is none."""
+    """The finished run of a setup, trained now if there is none; `encoder` made the store's features of text."""
     task = setup.task(store, textset)
     checkpoints = home() / "checkpoints" / task.key
     if force:
@@ -66,7 +79,13 @@ def find_or_train(
         run.json("config.json", setup.describe())
         run.dataset(store.name, store.digest, str(store.folder), store.profile(), context="train")
         outcome = experiment.run(
-            setup, store, key=task.key, textset=textset, report=run.report, checkpoints=checkpoints
+            setup,
+            store,
+            key=task.key,
+            textset=textset,
+            encoder=encoder,
+            report=run.report,
+            checkpoints=checkpoints,
         )
         log_outcome(run, outcome, store)
         if textset is not None:
@@ -89,11 +108,8 @@ def log_outcome(run: Run, outcome: experiment.Outcome, store: Store) -> None:
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "package"
         packaging.save(outcome.package, package)
-        if outcome.package.model.reads_text:
-            run.folder("package", package)
-        else:
-            uri = serving.log_model(outcome.package, package, packaging.pinned_requirements())
-            run.tags({"mmvid.model": uri})
+        uri = serving.log_model(outcome.package, package, packaging.pinned_requirements())
+        run.tags({"mmvid.model": uri})
     run.tags({"mmvid.data.store": store.folder})
     run.describe(f"{title}. {outcome.summary()}")
 

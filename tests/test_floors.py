@@ -23,7 +23,7 @@ FLOORS = [
     },
     {"records", "clips", "runs"},
     {"classifiers", "encoders", "feature_cache", "segmenters"},
-    {"clip_evaluation", "encoder_package", "pretraining", "training", "predictions", "published"},
+    {"clip_evaluation", "encoder_package", "pretraining", "training", "predictions", "published", "text_encoder"},
     {"evaluation"},
     {"packaging"},
     {"clipset", "dataset", "encoder_experiment", "experiment", "ensemble", "serving", "textual"},

@@ -37,6 +37,29 @@ class Config(TextOptions):
     codebook_seed: int = option(0, "seed of the clusters", ge=0)
 
 
+class WordHistogram(nn.Module):
+    """Words (B, L) to how many of them are of each cluster, float (B, clusters): the sum of one-hot vectors."""
+
+    def __init__(self, words: int, size: int, clusters: int):
+        super().__init__()
+        self.clusters = clusters
+        self.register_buffer("centroids", torch.zeros(clusters, size))
+        # The cluster of each word; padding, word 0, has one beyond the histogram.
+        self.register_buffer("cluster_of", torch.full((words + 1,), clusters, dtype=torch.int32))
+
+    def fit(self, vectors: np.ndarray, counts: np.ndarray, distance: Metric = "l2", seed: int = 0) -> None:
+        """Makes the codebook, see `fit_codebook`, and assigns each word."""
+        centroids = fit_codebook(vectors, counts, self.clusters, seed=seed)
+        self.centroids[: len(centroids)] = torch.from_numpy(centroids)
+        self.cluster_of[1:] = torch.from_numpy(assign(vectors, centroids, distance))
+
+    def forward(self, words: Tensor) -> Tensor:
+        clusters = self.cluster_of[words].long()
+        histogram = torch.zeros(len(words), self.clusters + 1, device=words.device)
+        histogram.scatter_add_(1, clusters, torch.ones_like(clusters, dtype=histogram.dtype))
+        return histogram[:, :-1]
+
+
 class Model(Classifier):
     """Words (B, L) to scores (B, C)."""
 
@@ -48,9 +71,7 @@ class Model(Classifier):
             raise ValueError("keywords reads text, and there are no words")
         self.config = config
         self.reads_text, self.label_words = config.text_fields, config.label_words
-        self.register_buffer("centroids", torch.zeros(config.clusters, shapes.word_size))
-        # The cluster of each word; padding, word 0, has one beyond the histogram.
-        self.register_buffer("cluster_of", torch.full((shapes.words + 1,), config.clusters, dtype=torch.int32))
+        self.histogram = WordHistogram(shapes.words, shapes.word_size, config.clusters)
         sizes, dropout = PRESETS[config.preset]
         sizes = config.sizes or sizes
         dropout = dropout if config.dropout is None else config.dropout
@@ -64,17 +85,11 @@ class Model(Classifier):
                 nn.init.zeros_(layer.bias)
 
     def prepare(self, vectors: np.ndarray, counts: np.ndarray) -> None:
-        centroids = fit_codebook(vectors, counts, self.config.clusters, seed=self.config.codebook_seed)
-        self.centroids[: len(centroids)] = torch.from_numpy(centroids)
-        self.cluster_of[1:] = torch.from_numpy(assign(vectors, centroids, self.config.distance))
+        self.histogram.fit(vectors, counts, self.config.distance, self.config.codebook_seed)
 
     def counted(self, batch: Batch) -> Tensor:
         """How many words of each cluster a video has, scaled, (B, clusters)."""
-        words = torch.cat([batch.tokens[field] for field in self.reads_text], dim=1)
-        clusters = self.cluster_of[words].long()
-        histogram = torch.zeros(len(words), self.config.clusters + 1, device=words.device)
-        histogram.scatter_add_(1, clusters, torch.ones_like(clusters, dtype=histogram.dtype))
-        histogram = histogram[:, :-1]
+        histogram = self.histogram(torch.cat([batch.tokens[field] for field in self.reads_text], dim=1))
         if self.config.histogram == "log1p":
             return histogram.log1p()
         if self.config.histogram == "l1":

@@ -27,7 +27,7 @@ class Model(Classifier):
         nn.init.zeros_(self.dense.bias)
 
     def log_odds(self, batch: Batch) -> Tensor:
-        return self.dense(self.join(batch.features))
+        return self.dense(self.join(batch.features, batch.presence, self.training))
 
     def penalty(self) -> Tensor:
         return self.config.l2_penalty * 0.5 * self.dense.weight.square().sum()

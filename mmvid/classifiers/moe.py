@@ -35,7 +35,7 @@ class Model(Classifier):
         self.mixture = MixtureOfExperts(self.join.size, shapes.classes, config.experts)
 
     def log_odds(self, batch: Batch) -> Tensor:
-        return self.mixture(self.join(batch.features))
+        return self.mixture(self.join(batch.features, batch.presence, self.training))
 
     def penalty(self) -> Tensor:
         return self.config.l2_penalty * self.mixture.squared_weights()

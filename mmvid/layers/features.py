@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mmvid.config import Options, option
+from mmvid.layers.text import FIELDS
 
 
 class FeatureOptions(Options):
@@ -19,23 +20,50 @@ class FeatureOptions(Options):
     normalisation: Literal["per_modality", "joint", "none"] = option(
         "per_modality", "L2 normalisation of the input; joint is the original's"
     )
+    presence_bits: bool = option(True, "an input for each of title and keywords that says whether a video has it")
+    text_dropout: float = option(
+        0.15, "share of videos whose title or keywords are hidden, each by itself, in training", ge=0, lt=1
+    )
 
 
 class JoinedFeatures:
-    """Features of several modalities, normalised and concatenated into one vector of `size`."""
+    """Features of several modalities, normalised and concatenated into one vector of `size`.
+
+    Title and keywords are the modalities that many videos lack. A bit for each says whether it is there, and hiding it
+    from some videos in training keeps the other modalities able to stand alone (Neverova et al. 2016, ModDrop).
+    """
 
     def __init__(self, options: FeatureOptions, sizes: dict[str, int]):
         self.modalities = choose_modalities(options.modalities, sizes)
-        self.normalisation = options.normalisation
-        self.size = sum(sizes[modality] for modality in self.modalities)
+        self.options = options
+        self.texts = [modality for modality in self.modalities if modality in FIELDS]
+        bits = len(self.texts) if options.presence_bits else 0
+        self.size = sum(sizes[modality] for modality in self.modalities) + bits
 
-    def __call__(self, features: dict[str, Tensor]) -> Tensor:
-        """Modality -> (..., D) to (..., `size`); `joint` normalises the whole, `per_modality` each part."""
-        parts = [features[modality] for modality in self.modalities]
-        if self.normalisation == "per_modality":
-            parts = [l2_normalise(part) for part in parts]
-        joined = torch.cat(parts, dim=-1)
-        return l2_normalise(joined) if self.normalisation == "joint" else joined
+    def __call__(self, features: dict[str, Tensor], presence: dict[str, Tensor], training: bool = False) -> Tensor:
+        """One vector a video, (B, `size`).
+
+        Args:
+            features: modality -> (B, D). `joint` normalises the whole, `per_modality` each part.
+            presence: modality -> bool (B,); only that of title and keywords is read, where these are.
+            training: whether some texts are hidden, by torch's random numbers.
+        """
+        parts = {modality: features[modality] for modality in self.modalities}
+        there = {modality: presence[modality] for modality in self.texts}
+        if training and self.options.text_dropout:
+            for modality, present in there.items():
+                there[modality] = present & (
+                    torch.rand(present.shape, device=present.device) >= self.options.text_dropout
+                )
+                parts[modality] = parts[modality] * there[modality].unsqueeze(-1)
+        if self.options.normalisation == "per_modality":
+            parts = {modality: l2_normalise(part) for modality, part in parts.items()}
+        joined = torch.cat(list(parts.values()), dim=-1)
+        if self.options.normalisation == "joint":
+            joined = l2_normalise(joined)
+        if not (self.options.presence_bits and there):
+            return joined
+        return torch.cat([joined, torch.stack(list(there.values()), dim=-1).to(joined.dtype)], dim=-1)
 
 
 def l2_normalise(x: Tensor, epsilon: float = 1e-12) -> Tensor:

@@ -32,7 +32,7 @@ class Batch:
         tokens: text, `title` or `keywords` -> int64 word ids from 1 to V (B, L), zeros after the end.
         token_lengths: words of each text, same keys -> int64 (B,).
         presence: modality -> bool (B,); `title` and `keywords` too, where the data set has text. Where their words
-            are read it means a known word, else any text.
+            or features are read it means a known word, else any text.
         labels: bool (B, C), or None where the split has none.
         weights: float (B, C) that multiplies the loss, or None. Of segments 1 for the rated classes, else 0.
     """

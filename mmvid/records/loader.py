@@ -134,12 +134,12 @@ class _Rows:
     def batch(self, rows: np.ndarray, labelled: bool) -> Batch:
         chunk = np.searchsorted(self.first, rows, side="right") - 1
         row = rows - self.first[chunk]
+        presence = {name: valid.gather(chunk, row) for name, valid in self.texts.items()}
         modalities = {**self.features, **self.frames}  # of frames, where both are read
-        presence = {modality: column.valid.gather(chunk, row) for modality, column in modalities.items()}
-        presence |= {name: valid.gather(chunk, row) for name, valid in self.texts.items()}
+        presence |= {modality: column.valid.gather(chunk, row) for modality, column in modalities.items()}
         batch = Batch(
             ids=LazyStrings(self.ids, chunk, row),
-            features={m: column.gather(chunk, row) for m, column in self.features.items()},
+            features={m: column.gather(chunk, row).float() for m, column in self.features.items()},
             num_frames=torch.ones(len(rows), dtype=torch.int64),
             presence={name: torch.from_numpy(valid) for name, valid in presence.items()},
             labels=self._dense(self.labels, chunk, row, self.label_buffers) if labelled else None,

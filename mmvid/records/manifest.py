@@ -82,6 +82,15 @@ class Source(Options):
     vocabulary: str | None = option(None, "file of the labels' names")
 
 
+class Extended(Options):
+    """The store whose videos have more features here."""
+
+    folder: str = option(..., "where it lies, relative to this one")
+    digest: str = option(..., "its digest")
+    request: str = option(..., "digest of everything that decides the features, to know them again")
+    made: dict[str, Any] = option({}, "how they were made, in words")
+
+
 class Manifest(Options):
     """A store's manifest."""
 
@@ -97,6 +106,7 @@ class Manifest(Options):
     hidden_ids: int = option(0, "videos whose id the source hides; they are named by file and row")
     text: TextCounts | None = option(None, "the text file, where there is one")
     source: Source = option(..., "what it was made from")
+    extends: Extended | None = option(None, "the store that holds all other columns; none: this one does")
 
     def plain(self) -> dict[str, Any]:
         """The manifest as JSON values."""

@@ -1,11 +1,14 @@
 """An ingested data set: a folder of memory-mapped Arrow files, and a manifest.
 
 The files are plain Arrow IPC files, which pandas, polars and Spark read too; `shards` says which columns they have.
+A store may hold further features of another store's videos and nothing else, see `extension`: it reads as one with all
+columns of both.
 """
 
 import functools
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +31,8 @@ class Store:
         contents: its manifest, checked; `manifest` is the same as JSON values.
     """
 
-    def __init__(self, folder: Path, contents: Manifest):
-        self.folder, self.contents = folder, contents
+    def __init__(self, folder: Path, contents: Manifest, extended: "Store | None" = None):
+        self.folder, self.contents, self._extended = folder, contents, extended
         self._batches: dict[str, list[pa.RecordBatch]] = {}
 
     @classmethod
@@ -37,7 +40,8 @@ class Store:
         """Opens a store and checks that its files are there, by their sizes.
 
         Raises:
-            ValueError: if the folder is no store, or a file is missing or of another size; the file is named.
+            ValueError: if the folder is no store, or a file is missing or of another size; the file is named. Also if
+                it adds features to a store that is not there or not the same any more.
         """
         folder = Path(folder)
         contents = read_manifest(folder)
@@ -47,10 +51,23 @@ class Store:
                 raise ValueError(f"{path}: the store's file is missing")
             if (size := path.stat().st_size) != file.bytes:
                 raise ValueError(f"{path}: the store's file must have {file.bytes} bytes, it has {size}")
-        return cls(folder, contents)
+        if contents.extends is None:
+            return cls(folder, contents)
+        extended = Store.open((folder / contents.extends.folder).resolve())
+        if extended.digest != contents.extends.digest:
+            raise ValueError(
+                f"{folder} has features of the videos of store {contents.extends.digest}; "
+                f"{extended.folder} is {extended.digest} now"
+            )
+        return cls(folder, contents, extended)
 
     def __reduce__(self):
         return Store.open, (self.folder,)
+
+    @property
+    def base(self) -> "Store":
+        """The store that holds ids, labels and texts: itself, unless it only adds features to another."""
+        return self if self._extended is None else self._extended.base
 
     @functools.cached_property
     def manifest(self) -> dict[str, Any]:
@@ -133,9 +150,10 @@ class Store:
         """
         _check_split(split)
         if split not in self._batches:
-            self._batches[split] = [
+            own = [
                 batch for file in self.contents.files if file.split == split for batch in _read(self.folder / file.name)
             ]
+            self._batches[split] = own if self._extended is None else list(_beside(self._extended.batches(split), own))
         return self._batches[split]
 
     def table(self, split: str) -> pa.Table:
@@ -171,7 +189,7 @@ class Store:
         return np.concatenate(found)
 
     def verify(self) -> None:
-        """Reads all files and holds them against their digests.
+        """Reads all files, those of a store that it extends too, and holds them against their digests.
 
         Raises:
             ValueError: names the first file whose bytes are not those that were written.
@@ -182,6 +200,8 @@ class Store:
             if digest != file.digest:
                 path = self.folder / file.name
                 raise ValueError(f"{path}: the digest is {digest}, the manifest says {file.digest}")
+        if self._extended is not None:
+            self._extended.verify()
 
 
 def _read(path: Path) -> list[pa.RecordBatch]:
@@ -190,6 +210,19 @@ def _read(path: Path) -> list[pa.RecordBatch]:
         return [reader.get_batch(number) for number in range(reader.num_record_batches)]
     except pa.ArrowInvalid as error:
         raise ValueError(f"{path}: not an Arrow file: {error}") from None
+
+
+def _beside(base: list[pa.RecordBatch], more: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Each batch of `more` with the columns of the same rows of `base` before its own; none spans two of `base`."""
+    rest = iter(base)
+    whole, taken = next(rest, None), 0
+    for batch in more:
+        while taken == whole.num_rows:
+            whole, taken = next(rest), 0
+        part = whole.slice(taken, batch.num_rows)
+        taken += batch.num_rows
+        fields = [*part.schema, *batch.schema]
+        yield pa.RecordBatch.from_arrays([*part.columns, *batch.columns], schema=pa.schema(fields))
 
 
 def _check_split(split: str) -> None:

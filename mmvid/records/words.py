@@ -37,7 +37,7 @@ class Words:
         """Raises ValueError if the text set is not of this store, or is missing."""
         if self.fields and self.textset is None:
             raise ValueError(f"a text set must be given for the words of {' and '.join(self.fields)} to be read")
-        if self.textset is not None and self.textset.store_digest != store.digest:
+        if self.textset is not None and self.textset.store_digest != store.base.digest:
             raise ValueError(f"{self.textset.folder} must be the text set of {store.folder}, it is another store's")
 
     def known(self, split: str) -> np.ndarray:

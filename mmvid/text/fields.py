@@ -5,12 +5,13 @@ from typing import Literal
 
 from mmvid.config import Options, option
 from mmvid.text.clean import keyword_words, title_words
-from mmvid.text.language import english_keywords, is_english, spelt_in_english
+from mmvid.text.language import english_keywords, is_english, language_among, spelt_in_english
+from mmvid.text.marks import mark
 
 English = Literal["detected", "any"]
 
 
-class Cleaning(Options):
+class CleaningOptions(Options):
     """Cleaning of titles and keywords."""
 
     english: English = option("detected", "keep English text only, or any (vectors of other languages)")
@@ -18,21 +19,36 @@ class Cleaning(Options):
     lower_case: bool = option(True, "look a word up in lower case that has no vector as it is spelt")
 
 
+class Cleaning(CleaningOptions):
+    """All that decides how titles and keywords are read."""
+
+    # Left out of the JSON where there are none, so that text sets of one language keep their digests.
+    languages: tuple[str, ...] = option(
+        (), "languages that have vectors, the main one first; none: English", exclude_if=lambda value: not value
+    )
+
+
 def clean_title(title: str, language: str | None, options: Cleaning) -> list[str] | None:
-    """The words of a title, or None if it is not in English.
+    """The words of a title, or None if it is not in English, or in none of the languages that have vectors.
 
     Args:
         title: the title.
         language: its language where that is known.
         options: how it is cleaned.
     """
+    if options.languages:
+        found = language_among(title, language, options.languages)
+        return None if found is None else mark(title_words(title), found, options.languages)
     if options.english == "detected" and not is_english(title, language):
         return None
     return title_words(title)
 
 
 def clean_keywords(keywords: Sequence[str], language: str | None, options: Cleaning) -> list[str] | None:
-    """The words of a video's keywords, or None if none of them is in English."""
+    """The words of a video's keywords, or None if none of them is in English; of several languages, as a whole."""
+    if options.languages:
+        found = language_among(", ".join(keywords), language, options.languages, sure=True)
+        return None if found is None else mark(keyword_words(keywords), found, options.languages)
     if options.english == "detected":
         keywords = english_keywords(keywords, language)
         if not keywords:

@@ -37,6 +37,22 @@ def is_english(text: str, known: str | None = None) -> bool:
     return _is_english(detect(text) if known is None else known)
 
 
+def language_among(text: str, known: str | None, languages: Sequence[str], *, sure: bool = False) -> str | None:
+    """Which of some languages a text is in: the first where it has none to speak of; None if it is in another one.
+
+    Args:
+        text: the text.
+        known: its language where that is known; it is trusted.
+        languages: codes such as `en`, `es`, `zh`.
+        sure: whether a guess counts for nothing, as with words that make no sentence.
+    """
+    code = (detect(text, sure=sure) if known is None else known).replace("_", "-").split("-")[0].lower()
+    if code == UNKNOWN:
+        return languages[0]
+    code = "en" if code in _ENGLISH else code
+    return code if code in languages else None
+
+
 def english_keywords(keywords: Sequence[str], known: str | None = None) -> list[str]:
     """The keywords that are English: all, unless they surely are in another language as a whole; else those that are.
 

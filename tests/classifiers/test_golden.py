@@ -83,4 +83,4 @@ def test_joint_normalisation_is_what_the_original_does_before_the_model(golden):
     shapes = Shapes(classes=3, features={"visual": 12, "audio": 8})
     model = member.Model(member.Config(normalisation="joint"), shapes)
     expected = rows / np.sqrt(np.maximum((rows.astype(np.float64) ** 2).sum(1, keepdims=True), 1e-12))
-    np.testing.assert_allclose(model.join(features), expected, atol=1e-6)
+    np.testing.assert_allclose(model.join(features, {}), expected, atol=1e-6)

@@ -64,10 +64,16 @@ def test_every_run_is_below_the_main_run(job):
 
 
 def test_the_better_classifier_is_the_champion(job):
-    gaps = {name: job.runs(f"train_{name}")[0].data.metrics["gate/gap"] for name in ("logistic", "moe")}
-    champion = serving.load_logged("models:/mmvid-classifier@champion")
-    assert champion.name == max(gaps, key=gaps.get)
-    assert serving.load_logged("models:/mmvid-moe@champion").name == "moe"
+    whole = [run for run in job.runs("train_moe") if run.data.params["modalities"] == "[]"]
+    assert len(whole) == 2  # without text and with it
+    best = max([job.runs("train_logistic")[-1], *whole], key=lambda run: run.data.metrics["gate/gap"])
+    assert serving.load_logged("models:/mmvid-classifier@champion").key == best.data.tags["mmvid.key"]
+    assert serving.load_logged("models:/mmvid-moe@champion").encoder is None
+    with_text = serving.load_logged("models:/mmvid-moe-text@champion")
+    assert {"visual", "audio", "keywords", "title"} == set(with_text.model.modalities)
+    record = {"title": "A dog and a video game", "keywords": ["dog"], "options": {"top_k": 3}}
+    (answer,) = serving.Service(with_text).answer([record])
+    assert len(answer["labels"]) == 3
 
 
 @pytest.fixture
@@ -97,7 +103,7 @@ def test_force_trains_again_to_the_same_numbers(here):
 def test_a_better_candidate_is_promoted_a_worse_one_refused_and_a_promotion_rolled_back(here, capsys):
     rules = here.folder / "trial.yaml"
     rules.write_text("trial: {metric: gap}\n")
-    good = here.runs("train_moe")[0].info.run_id
+    good = here.runs("train_moe")[-1].info.run_id  # without text
     train.main(["moe", "--epochs", "1", "--learning_rate", "0.0001"])
     worse = here.runs("train_moe")[0].info.run_id
 

@@ -1,11 +1,9 @@
 """Classifiers of titles and keywords from a fresh folder: the text set is made on the way, scores are by population."""
 
-from pathlib import Path
-
 import mlflow
 import pytest
 
-from mmvid import packaging
+from mmvid import serving
 from mmvid.experiment import training_options
 from steps import demo_data, train
 
@@ -29,8 +27,7 @@ def test_the_text_classifiers_train_on_demo_data(workplace, capsys):
         known, rest = (metrics[f"validate/{group}_known_word/videos"] for group in ("with", "without"))
         assert 0 < known and 0 < rest and metrics["train/videos"] < 300
         assert 0 < metrics["validate/with_known_word/gap"] <= 1 and 0 < metrics["validate/gap"] <= 1
-        folder = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="package")
-        package = packaging.load(Path(folder))
+        package = serving.load_logged(run.data.tags["mmvid.model"])
         assert len(package.words) == package.shapes.words and package.name == words[0]
     assert len(finished("build_text")) == 1  # made once, found twice
     assert "word vectors are trained on the data set's own text" in capsys.readouterr().err

@@ -24,6 +24,8 @@ from mmvid.records.textset.manifest import FieldCounts, Overlap, SplitCounts
 from mmvid.records.textset.tokens import COLUMNS, FIELDS
 from mmvid.text.fields import Cleaning, clean_keywords, clean_title
 from mmvid.text.labels import LabelNames, Removal, overlap, remove
+from mmvid.text.marks import unmark
+from mmvid.text.multilingual import AlignedVectors
 from mmvid.text.vectors import WordVectors
 
 STATE = ".build"  # folder in a text set that is not complete yet
@@ -50,7 +52,7 @@ class Task:
     store: Store
     file: stored.FileEntry
     index: TextIndex | None
-    vectors: WordVectors
+    vectors: WordVectors | AlignedVectors
     cleaning: Cleaning
     removal: Removal
     names: LabelNames
@@ -176,7 +178,7 @@ class _Tally:
 class _Words:
     """The words of a file that have a vector: ids in the order they were met, and how often each occurs."""
 
-    def __init__(self, vectors: WordVectors, lower_case: bool):
+    def __init__(self, vectors: WordVectors | AlignedVectors, lower_case: bool):
         self.vectors, self.lower_case = vectors, lower_case
         self.known: dict[str, int] = {}
         self.spelt: dict[str, int] = {}  # words as they stand in the text, that have an id
@@ -229,8 +231,9 @@ def _row(task: Task, labels: list[int], text: Text, tally: _Tally) -> Row:
         row[name] = row[f"{name}_unlabelled"] = words
         if words and labels:
             names = task.names.of(name, labels)
-            row[f"{name}_unlabelled"] = remove(words, names, task.removal)
-            shares = overlap(words, names, len(labels))
+            before, plain = unmark(words)
+            row[f"{name}_unlabelled"] = [before + word for word in remove(plain, names, task.removal)]
+            shares = overlap(plain, names, len(labels))
             tally.fields[name].overlap.update(
                 {"videos": 1, "whole": int(shares.whole), "labels": shares.labels, "words": shares.words}
             )

@@ -9,6 +9,7 @@ import numpy as np
 from mmvid.records.splits import SPLITS
 from mmvid.records.textset.manifest import Manifest, SplitCounts, read_manifest
 from mmvid.records.textset.tokens import COLUMNS, LabelWords, Tokens, column_of, read_tokens
+from mmvid.text.fields import Cleaning
 
 
 class TextSet:
@@ -61,6 +62,11 @@ class TextSet:
     def size(self) -> int:
         """D, the dimensions of the vectors."""
         return self.contents.vectors.size
+
+    @property
+    def cleaning(self) -> Cleaning:
+        """How its titles and keywords were cleaned."""
+        return Cleaning(**self.contents.options["cleaning"])
 
     @functools.cached_property
     def words(self) -> list[str]:

@@ -21,6 +21,7 @@ from mmvid.records.textset.building import build
 from mmvid.records.textset.sentences import write_sentences
 from mmvid.text.clean import keyword_words, title_words
 from mmvid.text.fields import Cleaning
+from mmvid.text.multilingual import open_any
 from mmvid.text.vectors import train_vectors
 
 ANY = Cleaning(english="any")
@@ -250,3 +251,27 @@ def test_a_build_killed_at_random_moments_ends_with_the_same_bytes(store, vector
         assert files(folder) == expected
         assert sorted(path.name for path in folder.iterdir()) == sorted([*expected, ".lock"])
     assert killed >= 3
+
+
+def test_text_of_two_languages_has_words_of_both_and_label_words_of_either_are_removed(maker, tmp_path):
+    made = maker.whole()
+    videos = [video for split in made.values() for video in split]
+    texts = [{"title": "The dog in the car", "language": "en"}, {"title": "El dog en la casa", "language": "es"}]
+    with open(maker.folder / "text.jsonl", "w") as file:
+        for number, video in enumerate(videos):
+            file.write(json.dumps({"id": video.id} | texts[number % 2]) + "\n")
+    (maker.folder / "vocabulary.csv").write_text("id,name\n" + "".join(f"{n},Dog\n" for n in range(len(NAMES))))
+    store = ingest(maker.folder, maker.schema, tmp_path / "store", progress=False)
+    for language, words in {"en": "dog car", "es": "dog casa en"}.items():
+        lines = [f"{word} {number} 1\n" for number, word in enumerate(words.split())]
+        (tmp_path / f"{language}.vec").write_text(f"{len(lines)} 2\n" + "".join(lines))
+    vectors = open_any(f"en={tmp_path}/en.vec,es={tmp_path}/es.vec", tmp_path / "cache")
+    cleaning = Cleaning(languages=("en", "es"))
+    textset = build(store, tmp_path / "texts", vectors, cleaning=cleaning, progress=False)
+    assert sorted(textset.words) == ["car", "dog", "es:casa", "es:dog", "es:en"] and textset.cleaning == cleaning
+    assert textset.counts("train").title.not_english == 0
+    kept = {textset.words[id] for id in textset.tokens("train", "title", "removed").values}
+    labelled = {textset.words[id] for id in textset.tokens("train", "title").values}
+    assert labelled == set(textset.words) and kept <= labelled
+    rows = textset.vectors[[textset.words.index("dog"), textset.words.index("es:casa")]]
+    assert rows.tolist() == [[0, 1], [1, 1]]

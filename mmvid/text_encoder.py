@@ -1,0 +1,129 @@
+"""Titles and keywords to video-level features: the paper's 1024-d histogram of keywords and 4096-d TextCNN of titles.
+
+One object does both for the data set (`text_features`) and for a request (a served mixture of experts), from ids or raw
+text. On disk it is a folder: `encoder.json`, `words.txt`, `weights.safetensors`; reading it runs no code from it.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from mmvid.classifiers import textcnn
+from mmvid.classifiers.keywords import WordHistogram
+from mmvid.config import Options, explain, option
+from mmvid.records.batches import Batch, Shapes
+from mmvid.records.words import pad
+from mmvid.text.fields import Cleaning
+from mmvid.text.raw import RawText
+
+FORMAT = 1
+
+
+class Description(Options):
+    """What an encoder is, beside its words and numbers."""
+
+    format: int = option(FORMAT, "version of the layout", ge=FORMAT, le=FORMAT)
+    clusters: int = option(..., "size of the histogram", ge=1)
+    titles: textcnn.Config = option(..., "options of the TextCNN")
+    shapes: Shapes = option(..., "sizes that the TextCNN was built for")
+    cleaning: Cleaning = option(..., "how raw titles and keywords are cleaned")
+
+
+class TextEncoder(nn.Module):
+    """Histogram of the words in keywords, and hidden activations of a TextCNN over titles.
+
+    Attributes:
+        text: the words that are known, and how raw text is read.
+        sizes: feature -> its size.
+    """
+
+    def __init__(self, text: RawText, histogram: WordHistogram, titles: textcnn.Model):
+        super().__init__()
+        self.text, self.histogram, self.titles = text, histogram, titles.eval()
+        self.sizes = {"keywords": histogram.clusters, "title": titles.config.hidden}
+
+    @torch.inference_mode()
+    def features(self, tokens: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Word ids, `title` and `keywords` -> int64 (B, L), to `keywords` (B, K) and `title` (B, H).
+
+        A video without a known word in a field has zeros there.
+        """
+        self.eval()
+        titles = self.titles.hidden(Batch(ids=[""] * len(tokens["title"]), tokens=tokens))
+        present = self.present(tokens)["title"]
+        return {"keywords": self.histogram(tokens["keywords"]), "title": titles * present[:, None]}
+
+    def present(self, tokens: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Which videos have each of the features: those with a known word in its text, bool (B,)."""
+        titles = torch.cat([tokens[field] for field in self.titles.reads_text], dim=1)
+        return {"keywords": tokens["keywords"].any(dim=1), "title": titles.any(dim=1)}
+
+    def tokens(self, titles: Sequence[str | None], keywords: Sequence[Sequence[str] | None]) -> dict[str, Tensor]:
+        """The word ids of raw titles and keywords, one of each a video, None where there is none."""
+        numbers = {
+            "title": [self.text.title(title) for title in titles],
+            "keywords": [self.text.keywords(each) for each in keywords],
+        }
+        return {field: pad_numbers(rows)[0] for field, rows in numbers.items()}
+
+    def save(self, folder: Path) -> None:
+        """Writes the encoder into `folder`, which is made."""
+        folder.mkdir(parents=True, exist_ok=True)
+        description = Description(
+            clusters=self.histogram.clusters,
+            titles=self.titles.config,
+            shapes=Shapes(
+                classes=self.titles.classes, words=len(self.text.words), word_size=self.titles.vectors.shape[1]
+            ),
+            cleaning=self.text.cleaning,
+        )
+        (folder / "encoder.json").write_text(description.model_dump_json(indent=2, by_alias=True) + "\n", "utf-8")
+        (folder / "words.txt").write_bytes("".join(f"{word}\n" for word in self.text.words).encode())
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+        save_file(weights, folder / "weights.safetensors")
+
+    @classmethod
+    def load(cls, folder: Path) -> "TextEncoder":
+        """Reads an encoder.
+
+        Raises:
+            ValueError: if a file is missing or damaged, or they disagree; the sentence names it.
+        """
+        path = folder / "encoder.json"
+        try:
+            told = Description.model_validate(json.loads(path.read_text(encoding="utf-8")))
+            words = (folder / "words.txt").read_bytes().decode().split("\n")[:-1]
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{folder} must hold a text encoder: {error}") from error
+        except ValidationError as error:
+            raise ValueError(f"{path}: {explain(error)}") from error
+        if len(words) != told.shapes.words:
+            raise ValueError(f"{folder / 'words.txt'} must hold {told.shapes.words} words, got {len(words)}")
+        histogram = WordHistogram(told.shapes.words, told.shapes.word_size, told.clusters)
+        encoder = cls(RawText(words, told.cleaning), histogram, textcnn.Model(told.titles, told.shapes))
+        try:
+            encoder.load_state_dict(load_file(folder / "weights.safetensors"))
+        except (OSError, SafetensorError, RuntimeError) as error:
+            sentence = " ".join(str(error).split())
+            raise ValueError(f"{folder / 'weights.safetensors'} must hold an encoder's weights: {sentence}") from error
+        return encoder.eval()
+
+
+def pad_numbers(rows: Sequence[Sequence[int]], longest: int = 0) -> tuple[Tensor, Tensor]:
+    """Numbers of words, a text a row, as `Batch.tokens` and `Batch.token_lengths`.
+
+    Args:
+        rows: the numbers.
+        longest: words of a text that are kept, the first ones; 0 keeps all.
+    """
+    kept = [row[: longest or None] for row in rows]
+    lengths = np.array([len(row) for row in kept], np.int64)
+    words = np.array([number for row in kept for number in row], np.int64)
+    return pad(words, np.repeat(np.arange(len(kept)), lengths), lengths)
