@@ -8,12 +8,10 @@ A task's key (see `tasks`) is tagged on its run, so that a finished run is found
 
 import contextlib
 import dataclasses
-import functools
 import json
 import logging
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 import time
@@ -36,6 +34,7 @@ from mmvid.config import Options, option
 from mmvid.console import Stopped, shielded, stoppable
 from mmvid.durable import exclusively
 from mmvid.liveness import is_gone, is_here, this_process
+from mmvid.sources import git_tags
 from mmvid.tasks import Task
 
 # MLflow tells of every start of its monitor; what we want to say goes to standard error ourselves.
@@ -365,22 +364,7 @@ def _tags(task: Task) -> dict[str, str]:
     tags = {"mmvid.key": task.key, "mmvid.entry": task.entry, "mmvid.process": this_process()}
     if task.name:
         tags["mlflow.runName"] = task.name
-    return tags | {f"mmvid.input.{name}": digest for name, digest in task.inputs.items()} | _git_tags()
-
-
-@functools.cache  # the code that runs is the one that was read at first
-def _git_tags() -> dict[str, str]:
-    def git(*words: str) -> str:
-        here = Path(__file__).parent
-        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        return {
-            "mmvid.git.commit": git("rev-parse", "HEAD"),
-            "mmvid.git.dirty": str(bool(git("status", "-s"))),
-        }
-    except (OSError, subprocess.CalledProcessError):  # no git, or not a checkout
-        return {"mmvid.git.commit": "unknown"}
+    return tags | {f"mmvid.input.{name}": digest for name, digest in task.inputs.items()} | git_tags()
 
 
 def _status(kind: type[BaseException] | None) -> str:

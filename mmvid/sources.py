@@ -6,6 +6,7 @@ The digest is taken over syntax trees without docstrings, so a reworded comment 
 import ast
 import hashlib
 import importlib.util
+import subprocess
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -71,3 +72,20 @@ def _tree(path: Path) -> ast.Module:
             if ast.get_docstring(node, clean=False) is not None:
                 node.body = node.body[1:]
     return tree
+
+
+@cache  # the code that runs is the one that was read at first
+def git_tags() -> dict[str, str]:
+    """The commit of our source and whether it was changed since, as tags of a run."""
+
+    def git(*words: str) -> str:
+        here = Path(__file__).parent
+        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return {
+            "mmvid.git.commit": git("rev-parse", "HEAD"),
+            "mmvid.git.dirty": str(bool(git("status", "-s"))),
+        }
+    except (OSError, subprocess.CalledProcessError):  # no git, or not a checkout
+        return {"mmvid.git.commit": "unknown"}
