@@ -40,6 +40,9 @@ class Config(Options):
     attention_dropout: float = option(0.3, "dropout of full attention's weights; 0 trains faster", ge=0, lt=1)
     resnet_width: int = option(64, "channels of the first group of the frame ResNet", ge=1)
     resnet_size: int = option(240, "channels of its last; a multiple of heads and of 3", ge=3)
+    condition_position_scale: float = option(
+        0.01, "deviation, at birth, of what tells the places of ResNet features apart; 1 heeds them sooner", gt=0
+    )
     recompute: bool = option(
         False, "keep fewer activations for the backward pass: less memory, more time", decides=False
     )
@@ -70,7 +73,8 @@ class Model(Encoder):
                 raise ValueError(f"resolution must be a multiple of 4 for the frame ResNet, got {source.resolution}")
             side = source.resolution // 4
             self.resnet = FrameResnet(config.resnet_width, config.resnet_size)
-            self.condition_position = PositionEmbedding((config.conditioned_frames, side, side), config.resnet_size)
+            places = config.conditioned_frames, side, side
+            self.condition_position = PositionEmbedding(places, config.resnet_size, config.condition_position_scale)
         self.input = nn.Linear(source.code_size, config.width, bias=False)
         condition = config.resnet_size if config.conditioned_frames else 0
         sizes = config.width, config.heads, config.layers, condition, config.categories, config.dropout

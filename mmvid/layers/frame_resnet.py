@@ -76,8 +76,12 @@ class _Convolution(nn.Conv3d):
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim == 5:
             return super().forward(x)
-        middle = self.weight[:, :, self.kernel_size[0] // 2]
-        return functional.conv2d(x, middle, stride=self.stride[1:], padding=self.padding[1:])
+        middle, stride = self.weight[:, :, self.kernel_size[0] // 2], self.stride[1:]
+        if self.kernel_size[0] == 1:
+            # The same sums: a 1x1 kernel reads the rows and columns that the stride keeps. With the stride inside the
+            # convolution, torch 2.13's backward pass on a CPU writes beyond its memory where there are few channels.
+            x, stride = x[..., :: stride[0], :: stride[1]].contiguous(memory_format=torch.channels_last), (1, 1)
+        return functional.conv2d(x, middle, stride=stride, padding=self.padding[1:])
 
 
 class _ChannelNorm(nn.LayerNorm):

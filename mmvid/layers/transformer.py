@@ -20,12 +20,12 @@ Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class PositionEmbedding(nn.Module):
-    """A learned vector for each place of a grid: a part for each axis, concatenated."""
+    """A learned vector for each place of a grid: a part for each axis, concatenated; at birth N(0, `scale`^2)."""
 
-    def __init__(self, grid: tuple[int, ...], size: int):
+    def __init__(self, grid: tuple[int, ...], size: int, scale: float = 0.01):
         super().__init__()
         part = size // len(grid)
-        self.axes = nn.ParameterList(nn.Parameter(torch.randn(length, part) * 0.01) for length in grid)
+        self.axes = nn.ParameterList(nn.Parameter(torch.randn(length, part) * scale) for length in grid)
 
     def forward(self) -> Tensor:
         """(places in raster order, D)."""
