@@ -13,7 +13,7 @@ FLOORS = [
     {"records", "clips", "runs"},
     {"classifiers", "encoders", "feature_cache", "segmenters"},
     {"clip_evaluation", "encoder_package", "pretraining", "training", "predictions", "published"},
-    {"evaluation"},
+    {"evaluation", "fvd"},
     {"packaging"},
     {"clipset", "dataset", "encoder_experiment", "experiment", "ensemble", "serving"},
     {"encoder_serving", "served", "registry", "search"},
