@@ -7,9 +7,11 @@
 Reads  the VideoGPT at --model (without one the newest candidate; where there is none, the demo's is trained), and the
        first frames of --input: a picture, a video, a folder of clips, an ingested store (its validate), or `demo`.
 Logs   <n>.png, <n>.gif and <n>.mp4 for each clip, as images too; where an input goes on, beside what came, with PSNR
-       and SSIM of the predictions and of copying the last given frame.
+       and SSIM of the predictions and of copying the last given frame. With --i3d FVD on the store's validate, and
+       fvd/*: clips, samples and frames it was computed from. No weights of I3D come with mmvid; without, no FVD.
 """
 
+import hashlib
 import itertools
 import sys
 from collections.abc import Iterator
@@ -24,7 +26,7 @@ from mmvid.animation import gif, side_by_side, strip, write_mp4, write_png
 from mmvid.clip_evaluation import NearnessMeter, copied
 from mmvid.clips import readers
 from mmvid.clips.batches import as_bytes, as_pixels
-from mmvid.clips.loader import resize_clips
+from mmvid.clips.loader import ClipLoader, resize_clips
 from mmvid.clips.sources import BadClip, ReadOptions, find_clips
 from mmvid.clips.store import ClipStore
 from mmvid.clipset import ClipsConfig, open_clips
@@ -33,6 +35,8 @@ from mmvid.console import run_command
 from mmvid.encoder_experiment import fastest_device
 from mmvid.encoder_package import EncoderPackage
 from mmvid.encoders import videogpt
+from mmvid.fvd import AT_ONCE, measure_fvd
+from mmvid.metrics.i3d import I3D, load_i3d
 from mmvid.registry.versions import aliased, model_uri
 from mmvid.runs import Command, Run, Task, load_run
 from steps import train_videogpt
@@ -50,6 +54,9 @@ class PredictConfig(Options):
     temperature: float = option(1.0, "of the sampling; 0 takes the likeliest code", ge=0)
     top_k: int = option(0, "codes that sampling draws among; 0 for all", ge=0)
     seed: int = option(0, "of the sampling", ge=0)
+    i3d: str = option("", "weights of I3D (safetensors, or a file of tensors) for FVD on the store's validate")
+    fvd_clips: int = option(256, "true clips of FVD at most; as published for BAIR", ge=2)
+    fvd_samples: int = option(100, "predictions of each of them; as published", ge=1)
 
 
 def main(argv: list[str]) -> None:
@@ -58,8 +65,12 @@ def main(argv: list[str]) -> None:
     with Command() as command:
         package = model_of(command, config.model)
         frames = first_frames(command, config, package)
+        network = load_i3d(Path(config.i3d)) if config.i3d else None
+        truth = true_clips(command, config, package) if network else None
         with command.start(task, own=True) as run:
             predict(run, package, frames, config)
+            if network:
+                log_fvd(run, package, network, truth, config)
     print(f"{len(frames)} clips predicted, in the artifacts of run {run.id}")
 
 
@@ -115,6 +126,40 @@ def clips_of(command: Command, place: str, side: int) -> Iterator[tuple[str, np.
     for piece in reader.pieces(located):
         for clip in reader.read(piece, ReadOptions(clip_resolution=side), stop):
             yield clip.id, squared(clip.frames, side)
+
+
+def true_clips(command: Command, config: PredictConfig, package: EncoderPackage) -> ClipLoader:
+    """The clips of the store's validate, as the model reads them."""
+    if config.input != "demo" and not (Path(config.input) / "manifest.json").exists():
+        raise ValueError(f"FVD needs a store or `demo` as input, got {config.input}; ingest_clips makes one")
+    store = open_clips(command, ClipsConfig()) if config.input == "demo" else ClipStore.open(config.input)
+    sizes, stride = package.model.vqvae.config, package.frame_stride
+    windows = {"frames": sizes.sequence_length, "stride": stride, "windows": "first", "resolution": sizes.resolution}
+    return ClipLoader(store, "validate", AT_ONCE, **windows)
+
+
+def log_fvd(run: Run, package: EncoderPackage, network: I3D, truth: ClipLoader, config: PredictConfig) -> None:
+    """Computes FVD and logs it with its protocol and the digest of the weights."""
+    device = fastest_device()
+    total = min(config.fvd_clips, truth.count) * config.fvd_samples
+    with tqdm(total=total, desc="FVD", unit="clip", disable=not sys.stderr.isatty()) as bar:
+        found = measure_fvd(
+            package.model.to(device),
+            network.to(device),
+            truth,
+            config.fvd_clips,
+            samples=config.fvd_samples,
+            temperature=config.temperature,
+            top_k=config.top_k or None,
+            seed=config.seed,
+            progress=bar.update,
+        )
+    run.report(found.metrics())
+    run.tags({"mmvid.fvd.i3d": hashlib.sha256(Path(config.i3d).read_bytes()).hexdigest()})
+    print(
+        f"FVD {found.distance:.2f}: {found.clips} clips, {found.samples} predictions of each, {found.frames} frames, "
+        f"{found.given} of them given"
+    )
 
 
 def squared(frames: np.ndarray, side: int) -> np.ndarray:

@@ -24,7 +24,7 @@ FLOORS = [
     {"records", "clips", "runs"},
     {"classifiers", "encoders", "feature_cache", "segmenters"},
     {"clip_evaluation", "encoder_package", "pretraining", "training", "predictions", "published", "text_encoder"},
-    {"evaluation"},
+    {"evaluation", "fvd"},
     {"packaging"},
     {"clipset", "dataset", "encoder_experiment", "experiment", "ensemble", "serving", "textual"},
     {"encoder_serving", "served", "registry", "search"},

@@ -141,7 +141,7 @@ def test_one_frame_goes_through_the_middle_slices_exactly():
 
 @pytest.mark.parametrize("width", [4, 8, 16])
 def test_gradients_of_one_frame_are_those_of_the_plain_network(width):
-    """A strided 1x1 convolution of few channels corrupted memory in torch 2.13's backward pass (64 pixels crashed)."""
+    """With few channels a strided 1x1 convolution corrupted memory in the backward pass of torch 2.13."""
     torch.manual_seed(0)
     network = FrameResnet(width, 12)
     frames = torch.rand(2, 3, 1, 64, 64) - 0.5
