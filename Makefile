@@ -12,8 +12,9 @@ FUZZ := $(addprefix fuzz-,framing example video schema)
 demo: .venv/.run
 	mlflow run . -e main --env-manager local
 
+# A process a core; each of them with one thread.
 test: lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
 
 # What takes too long for every time: an ingest killed with -9 at 50 random moments; kills, races and a database that
 # goes away on every storage.
