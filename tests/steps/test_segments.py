@@ -1,5 +1,6 @@
-"""Training on rated segments, from made records to the metrics of a run."""
+"""Training on rated segments, from made records to the metrics of a run, and the gate on them."""
 
+import re
 from pathlib import Path
 
 import mlflow
@@ -10,7 +11,7 @@ from mmvid import predictions
 from mmvid.records.store import Store
 from mmvid.tfrecords.encode import encode_sequence_example
 from mmvid.tfrecords.framing import write_records
-from steps import train
+from steps import promote, train
 
 SCHEMA = """
 name: rated
@@ -74,3 +75,25 @@ def test_training_on_rated_segments_logs_their_map(folder):
     rated = {row["id"]: set(row["rated"]) for row in store.table("validate").to_pylist()}
     for id, classes, scores in zip(found.ids, found.classes, found.scores, strict=True):
         assert set(classes[scores > 0].tolist()) == rated[id]
+
+
+def test_the_gate_decides_by_segment_map_where_segments_are_rated(folder, capsys):
+    data = ["--data", str(folder), "--schema", str(folder / "rated.yaml")]
+    client, runs = mlflow.MlflowClient(), []
+    for rate in ("1e-6", "0.02"):  # the first learns next to nothing
+        train.main(["logistic", *data, "--epochs", "3", "--batch_size", "64", "--learning_rate", rate])
+        (newest, *_) = client.search_runs(["0"], "tags.`mmvid.entry` = 'train_logistic'")
+        runs.append(newest.info.run_id)
+    rules = folder / "rules.yaml"
+    rules.write_text("segments: {metric: segment_map, draws: 200, bars: {segment_map: 0.2}, losses: {rare: 0.1}}")
+    for run in (runs[0], runs[1], runs[0]):
+        promote.main(["--run", run, "--model", "segments", "--rules", str(rules)])
+    said = capsys.readouterr().out
+    assert "segments: version 2 is champion" in said and "segments: version 1 stays a candidate" in said
+    worse, better = (client.get_run(run).data.metrics["gate/segment_map"] for run in runs)
+    assert f"segment_map {better:.4f} beats the champion's {worse:.4f}" in said
+    (gain,) = re.findall(r"the gain is no noise: \+(0\.\d+), in 95 % of 200 draws", said)
+    assert float(gain) == pytest.approx(better - worse, abs=1e-4)
+    assert "rare/map" in said  # segment_map is not defined for a part of the classes
+    champion = client.get_model_version_by_alias("segments", "champion")
+    assert champion.tags["mmvid.run"] == runs[1] and "segment_map" in champion.description
