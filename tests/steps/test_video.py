@@ -16,7 +16,7 @@ from mmvid.registry.versions import aliased
 from steps import import_videogpt, predict_video, train_videogpt, train_vqvae
 
 SIZES = {"sequence_length": 4, "resolution": 16, "stride": "2,4,4", "codes": 16, "code_size": 8, "hidden": 16}
-BUDGET = {"steps": 4, "checks": 2, "batch_size": 6, "measured_clips": 3}
+BUDGET = {"steps": 4, "checks": 2, "batch_size": 6, "measured_clips": 3, "frame_stride": 1}
 GPT = {"width": 24, "heads": 2, "layers": 1, "resnet_width": 4, "resnet_size": 12}
 
 
