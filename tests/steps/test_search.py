@@ -195,17 +195,18 @@ def test_a_second_command_joins_the_search(here, postgres):
     (run,) = here.runs("search")
     assert here.running() == []
     trials = children(run)
-    assert sorted(trial.info.run_name for trial in trials) == [f"trial {number}" for number in range(8)]
+    assert {trial.info.run_name for trial in trials} == {f"trial {number}" for number in range(len(trials))}
+    assert 8 <= len(trials) <= 9  # both may ask for the last one at the same moment
     assert len({trial.data.tags["mmvid.process"] for trial in trials}) == 2
     assert sum("other processes are at it still" in out for out, _ in said) == 1  # the other one concludes
     assert len(children(run, "train_logistic")) == 1
-    assert len(list(csv.DictReader(io.StringIO(artifact(run, "trials.csv"))))) == 8
+    assert len(list(csv.DictReader(io.StringIO(artifact(run, "trials.csv"))))) == len(trials)
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--model", "mow"], "^unknown model 'mow'; there are .*logistic, moe"),
+        (["--model", "mow"], "^unknown model 'mow'; there are .*logistic, .*moe"),
         (["--objectives", "loss"], "^objectives must be of gap, map, hit_at_1, perr, parameters, got loss$"),
         (["--objectives", "parameters"], "^objectives must have one that is measured on dev, got parameters alone$"),
         (["--space", "expert=2"], "^space: there is no option 'expert'; did you mean experts"),
