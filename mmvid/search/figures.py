@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib
 import optuna
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from optuna import visualization
 from optuna.trial import FrozenTrial, TrialState
@@ -17,6 +18,7 @@ from mmvid.search.study import Study
 from mmvid.search.trial import epochs_of, seconds_of
 
 WIDTH, HEIGHT = 10, 5.5  # inches of a picture
+TRIAL, BEST = "#1f77b4", "#d62728"  # matplotlib's first blue and red, as in the picture
 LEGEND = 10  # names that a legend has room for
 
 
@@ -69,6 +71,9 @@ def _plot(study: Study, name: str, title: str, function: str, **options: Any) ->
         picture = _picture(lambda: study.patiently(getattr(still, function), study.optuna, **options), title)
     except (ValueError, RuntimeError) as error:  # such as importances of trials that are all alike
         return Plot(name, title, lack=str(error).splitlines()[0])
+    if name == "pareto_front":  # two colour bars of trial numbers would say nothing
+        for trace, label, colour in zip(figure.data, ("Trial", "Best Trial"), (TRIAL, BEST), strict=True):
+            trace.update(name=label, showlegend=True, marker={"showscale": False, "color": colour})
     figure.update_layout(title=None, margin={"t": 30}, template="plotly_white", autosize=True, width=None)
     return Plot(name, title, figure, picture)
 
@@ -99,12 +104,21 @@ def _tidy(figure: Figure, title: str) -> None:
     for axes in figure.axes:
         for place in ("left", "center", "right"):
             axes.set_title("", loc=place)
-        axes.xaxis.set_minor_formatter("")
+        _mark_decades(axes)
         legend = axes.get_legend()
         if legend is not None and len(legend.get_texts()) > LEGEND:
             legend.remove()
     if len(figure.axes) == 1:  # among several it would set a colour bar on top of others
         figure.tight_layout()
+
+
+def _mark_decades(axes: Axes) -> None:
+    """Labels on the decades of a logarithmic axis only; two in between where it has none within view."""
+    axes.xaxis.set_minor_formatter("")
+    low, high = axes.get_xlim()
+    if axes.get_xscale() == "log" and not any(low <= tick <= high for tick in axes.get_xticks()):
+        inner = [float(f"{low * (high / low) ** share:.2g}") for share in (0.25, 0.75)]
+        axes.set_xticks(inner, [f"{tick:g}" for tick in inner])
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 
 from mmvid import serving
 from mmvid.registry.versions import aliased
-from steps import promote, status
+from steps import promote, status, train
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -124,15 +124,13 @@ def test_a_copy_of_nothing_or_to_nowhere_is_one_sentence(here, words, sentence):
         promote.main([here.tracking if word == "HERE" else word for word in words])
 
 
-@pytest.mark.slow
-def test_of_two_whole_promotions_at_once_the_better_wins_and_both_are_told(here, capsys):
-    runs = [here.runs(entry)[-1].info.run_id for entry in ("train_logistic", "train_moe")]
-    words = ["--model", "race", "--rules", str(here.folder / "rules.yaml")]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+def race(folder: Path, runs: list[str]) -> None:
+    """Promotes the worse and the better run at once, each by a process of its own."""
+    words = ["--model", "race", "--rules", str(folder / "rules.yaml")]
     both = [
         subprocess.Popen(
             [sys.executable, "-m", "steps.promote", "--run", run, *words],
-            env=environment,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -147,5 +145,22 @@ def test_of_two_whole_promotions_at_once_the_better_wins_and_both_are_told(here,
     first = "beats the champion's" in said[1][0]
     assert first == ("there is no champion yet" in said[0][0]) != ("does not beat" in said[0][0])
     assert aliased("race", "previous") == (None if not first else {"1": "2", "2": "1"}[str(champion.version)])
+
+
+@pytest.mark.slow
+def test_of_two_whole_promotions_at_once_the_better_wins_and_both_are_told(here, capsys):
+    race(here.folder, [here.runs(entry)[-1].info.run_id for entry in ("train_logistic", "train_moe")])
     status.main(["--registered", "race"])
     assert "race@champion" in capsys.readouterr().out
+
+
+@pytest.mark.kills
+def test_the_same_with_runs_and_registry_in_postgresql(here, postgres, monkeypatch):
+    uri = postgres.database()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    mlflow.set_tracking_uri(uri)
+    runs = []
+    for rate in ("1e-6", "0.02"):  # the first learns next to nothing
+        train.main(["logistic", "--epochs", "4", "--learning_rate", rate])
+        runs.append(here.runs("train_logistic")[0].info.run_id)
+    race(here.folder, runs)

@@ -160,10 +160,53 @@ def test_a_search_killed_with_9_goes_on_with_its_trial(here):
     assert not list(checkpoints.glob("search-*"))
 
 
+@pytest.mark.kills
+def test_a_second_command_joins_the_search(here, postgres):
+    """As two machines do: the study and the runs lie in PostgreSQL."""
+    runs = postgres.database()
+    environment = os.environ | {"PYTHONPATH": str(Path(search.__file__).parents[1]), "MLFLOW_TRACKING_URI": runs}
+    words = [
+        "--model",
+        "logistic",
+        "--trials",
+        "8",
+        "--seeds",
+        "0",
+        "--pruner",
+        "none",
+        "--storage",
+        postgres.database(),
+    ]
+    words += ["--space", "epochs=20,patience=20,learning_rate=0.001:0.002"]
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-m", "steps.search", *words],
+            cwd=here.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=500) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    mlflow.set_tracking_uri(runs)
+    (run,) = here.runs("search")
+    assert here.running() == []
+    trials = children(run)
+    assert {trial.info.run_name for trial in trials} == {f"trial {number}" for number in range(len(trials))}
+    assert 8 <= len(trials) <= 9  # both may ask for the last one at the same moment
+    assert len({trial.data.tags["mmvid.process"] for trial in trials}) == 2
+    assert sum("other processes are at it still" in out for out, _ in said) == 1  # the other one concludes
+    assert len(children(run, "train_logistic")) == 1
+    assert len(list(csv.DictReader(io.StringIO(artifact(run, "trials.csv"))))) == len(trials)
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--model", "mow"], "^unknown model 'mow'; there are .*logistic, moe"),
+        (["--model", "mow"], "^unknown model 'mow'; there are .*logistic, .*moe"),
         (["--objectives", "loss"], "^objectives must be of gap, map, hit_at_1, perr, parameters, got loss$"),
         (["--objectives", "parameters"], "^objectives must have one that is measured on dev, got parameters alone$"),
         (["--space", "expert=2"], "^space: there is no option 'expert'; did you mean experts"),
