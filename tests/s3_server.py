@@ -36,7 +36,7 @@ class Server:
         (folder / "objects").mkdir()
         words = [f"-{name}={port}" for name, port in ports.items()]
         words += [f"-dir={folder / 'objects'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-bucket={BUCKET}"]
-        words += ["-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0"]
+        words += ["-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0"]
         keys = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}  # without them it lets anybody in
         environment = os.environ | keys | {"GOMEMLIMIT": "300MiB"}
         with open(self.log, "wb") as log:
