@@ -11,13 +11,13 @@ from mmvid.classifiers import Classifier
 from mmvid.config import option
 from mmvid.layers import losses
 from mmvid.layers.experts import MixtureOfExperts
-from mmvid.layers.features import FeatureOptions, JoinedFeatures
+from mmvid.layers.features import FusionOptions, JoinedFeatures
 from mmvid.records.batches import Batch, Shapes
 
 TRAINING = {"learning_rate": 0.005}
 
 
-class Config(FeatureOptions):
+class Config(FusionOptions):
     """Chain of mixtures of experts."""
 
     stages: int = option(2, "mixtures in the chain", ge=2, search=(2, 4))
@@ -46,7 +46,7 @@ class Model(Classifier):
         self._early: list[Tensor] = []  # losses of the stages before the last, from `log_odds` to `penalty`
 
     def log_odds(self, batch: Batch) -> Tensor:
-        x = self.dropout(self.join(batch.features))
+        x = self.dropout(self.join(batch.features, batch.presence, self.training))
         self._early = []
         for mixture, link in zip(self.mixtures, self.links, strict=False):
             odds = mixture(x)

@@ -4,11 +4,11 @@ from torch import Tensor, nn
 
 from mmvid.classifiers import Classifier
 from mmvid.config import option
-from mmvid.layers.features import FeatureOptions, JoinedFeatures
+from mmvid.layers.features import FusionOptions, JoinedFeatures
 from mmvid.records.batches import Batch, Shapes
 
 
-class Config(FeatureOptions):
+class Config(FusionOptions):
     """Logistic regression."""
 
     l2_penalty: float = option(1e-8, "penalty on the weights", ge=0, search=(1e-9, 1e-5), log=True)

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from mmvid.classifiers import Classifier
 from mmvid.config import option
-from mmvid.layers.features import FeatureOptions, JoinedFeatures
+from mmvid.layers.features import FusionOptions, JoinedFeatures
 from mmvid.layers.head import Head
 from mmvid.layers.perceptron import Perceptron
 from mmvid.layers.slim import batch_norm
@@ -13,7 +13,7 @@ from mmvid.records.batches import Batch, Shapes
 TRAINING = {"learning_rate": 0.002, "batch_size": 256}
 
 
-class Config(FeatureOptions):
+class Config(FusionOptions):
     """Multilayer perceptron."""
 
     hidden: tuple[int, ...] = option((1024, 1024), "widths of the hidden layers")
@@ -40,7 +40,7 @@ class Model(Classifier):
         self.head = Head(config.hidden[-1], shapes.classes, config.experts)
 
     def log_odds(self, batch: Batch) -> Tensor:
-        return self.head(self.layers(self.norm(self.join(batch.features))))
+        return self.head(self.layers(self.norm(self.join(batch.features, batch.presence, self.training))))
 
     def penalty(self) -> Tensor:
         return self.config.l2_penalty * (self.layers.squared_weights() + self.head.squared_weights())

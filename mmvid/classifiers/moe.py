@@ -7,11 +7,11 @@ from torch import Tensor
 from mmvid.classifiers import Classifier
 from mmvid.config import Preset, option
 from mmvid.layers.experts import MixtureOfExperts
-from mmvid.layers.features import FeatureOptions, JoinedFeatures
+from mmvid.layers.features import FusionOptions, JoinedFeatures
 from mmvid.records.batches import Batch, Shapes
 
 
-class Config(FeatureOptions, Preset):
+class Config(FusionOptions, Preset):
     """Mixture of experts."""
 
     presets = {"compact": {"experts": 2}, "moe_a": {"experts": 8}, "moe_b": {"experts": 32}}

@@ -20,6 +20,11 @@ class FeatureOptions(Options):
     normalisation: Literal["per_modality", "joint", "none"] = option(
         "per_modality", "L2 normalisation of the input; joint is the original's"
     )
+
+
+class FusionOptions(FeatureOptions):
+    """Which features a classifier joins, and what it makes of videos that lack a text."""
+
     presence_bits: bool = option(True, "an input for each of title and keywords that says whether a video has it")
     text_dropout: float = option(
         0.15, "share of videos whose title or keywords are hidden, each by itself, in training", ge=0, lt=1
@@ -33,7 +38,7 @@ class JoinedFeatures:
     from some videos in training keeps the other modalities able to stand alone (Neverova et al. 2016, ModDrop).
     """
 
-    def __init__(self, options: FeatureOptions, sizes: dict[str, int]):
+    def __init__(self, options: FusionOptions, sizes: dict[str, int]):
         self.modalities = choose_modalities(options.modalities, sizes)
         self.options = options
         self.texts = [modality for modality in self.modalities if modality in FIELDS]

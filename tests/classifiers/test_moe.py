@@ -55,7 +55,7 @@ def test_every_stage_of_a_chain_has_a_loss_in_training_and_none_in_scoring():
     model = chain.Model(config, Shapes(classes=6, features={"visual": 8}))
     batch = Batch(ids=["a", "b"], features={"visual": torch.randn(2, 8)}, labels=torch.rand(2, 6) < 0.5)
     model.train()(batch)
-    x, early = model.join(batch.features), []
+    x, early = model.join(batch.features, batch.presence), []
     for mixture, link in zip(model.mixtures, model.links, strict=False):
         odds = mixture(x)
         early.append(losses.cross_entropy(odds, batch.labels))

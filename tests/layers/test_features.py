@@ -3,26 +3,26 @@
 import pytest
 import torch
 
-from mmvid.layers.features import FeatureOptions, JoinedFeatures, l2_normalise
+from mmvid.layers.features import FusionOptions, JoinedFeatures, l2_normalise
 
 FEATURES = {"visual": torch.tensor([[3.0, 4.0], [0.0, 0.0]]), "audio": torch.tensor([[5.0], [2.0]])}
 SIZES = {"visual": 2, "audio": 1}
 
 
 def test_each_modality_has_length_one_by_default():
-    joined = JoinedFeatures(FeatureOptions(), SIZES)(FEATURES, {})
+    joined = JoinedFeatures(FusionOptions(), SIZES)(FEATURES, {})
     torch.testing.assert_close(joined, torch.tensor([[0.6, 0.8, 1.0], [0.0, 0.0, 1.0]]))
 
 
 def test_joint_normalisation_is_over_the_whole():
-    joined = JoinedFeatures(FeatureOptions(normalisation="joint"), SIZES)(FEATURES, {})
+    joined = JoinedFeatures(FusionOptions(normalisation="joint"), SIZES)(FEATURES, {})
     torch.testing.assert_close(
         joined, torch.tensor([[3.0, 4.0, 5.0], [0.0, 0.0, 2.0]]) / torch.tensor([[50**0.5], [2]])
     )
 
 
 def test_modalities_are_taken_in_the_order_asked():
-    join = JoinedFeatures(FeatureOptions(modalities=("audio",), normalisation="none"), SIZES)
+    join = JoinedFeatures(FusionOptions(modalities=("audio",), normalisation="none"), SIZES)
     assert join.size == 1
     torch.testing.assert_close(join(FEATURES, {}), FEATURES["audio"])
 
@@ -40,7 +40,7 @@ def test_tiny_vectors_are_not_blown_up():
 )
 def test_a_wrong_modality_is_named(asked, sentence):
     with pytest.raises(ValueError, match=sentence):
-        JoinedFeatures(FeatureOptions(modalities=asked), SIZES)
+        JoinedFeatures(FusionOptions(modalities=asked), SIZES)
 
 
 TEXT = {"audio": torch.full((4000, 1), 2.0), "title": torch.ones(4000, 4)}
@@ -49,7 +49,7 @@ HAS_TITLE = {"title": torch.arange(4000) % 2 == 0}
 
 def with_title(training: bool, **options):
     torch.manual_seed(0)
-    return JoinedFeatures(FeatureOptions(**options), {"audio": 1, "title": 4})(
+    return JoinedFeatures(FusionOptions(**options), {"audio": 1, "title": 4})(
         {"audio": TEXT["audio"], "title": TEXT["title"] * HAS_TITLE["title"].unsqueeze(1)}, HAS_TITLE, training
     )
 
