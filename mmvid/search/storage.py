@@ -96,7 +96,11 @@ def locate(said: str, otherwise: Path) -> Place:
 
 @contextlib.contextmanager
 def initialising(place: Place, locks: Path) -> Iterator[None]:
-    """Lets one process at a time make tables, studies and parent runs: two at once would break each other."""
+    """Lets one process at a time make tables, studies and parent runs, or count the trials and begin one more.
+
+    Raises:
+        Away: if the study's database cannot be reached.
+    """
     if not place.shared:
         with exclusively(locks / f"study-{place.lock_name()}"):
             yield
@@ -107,9 +111,13 @@ def initialising(place: Place, locks: Path) -> Iterator[None]:
             connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(hashtext('mmvid.search'))"))
             yield  # the lock goes with the connection, however this process ends
     except sqlalchemy.exc.OperationalError as error:
-        raise OSError(f"storage {place}: {_first_line(error)}") from None
+        raise Away(f"storage {place}: {_first_line(error)}") from None
     finally:
         engine.dispose()
+
+
+class Away(OSError):
+    """The study's database cannot be reached."""
 
 
 def open_storage(place: Place, heartbeat: int) -> BaseStorage:
@@ -164,7 +172,7 @@ class Patience:
         while True:
             try:
                 return call(*arguments, **named)
-            except StorageInternalError as error:
+            except (StorageInternalError, Away) as error:
                 if since is None:
                     since = time.monotonic()
                     sys.stderr.write(f"storage {self.place} does not answer; waiting for it\n")

@@ -11,6 +11,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -49,8 +50,17 @@ class Study:
         objectives: metric -> direction; the first one also chooses among equals.
     """
 
-    def __init__(self, study: optuna.Study, place: Place, space: Space, objectives: Mapping[str, Direction], beat: int):
+    def __init__(
+        self,
+        study: optuna.Study,
+        place: Place,
+        space: Space,
+        objectives: Mapping[str, Direction],
+        beat: int,
+        alone: Callable[[], AbstractContextManager],
+    ):
         self.optuna, self.place, self.space, self.objectives, self.beat = study, place, space, objectives, beat
+        self.alone = alone  # lets one process of the study in at a time
         self.patiently = Patience(place)
         self.name = study.study_name
         self.me = this_process()
@@ -106,27 +116,37 @@ class Study:
         deadline = time.monotonic() + limits.timeout if limits.timeout else float("inf")
         while True:
             self._take_up(abandoned)
-            trials = self.trials()
-            running = sum(trial.state == TrialState.RUNNING for trial in trials)
-            ended = sum(counts(trial) for trial in trials)
-            over = ended >= limits.trials or limits.are_spent(trials)
-            over = over or self.patiently(exhausted, self.optuna)
-            if time.monotonic() >= deadline or (over and not running):
+            over, running, asked = self.patiently(self._ask, limits, deadline)
+            if asked is not None:
+                after(self._run_one(asked, objective, limits))
+            elif time.monotonic() >= deadline or (over and not running):
                 break
-            if over or ended + running >= limits.trials:
+            else:
                 time.sleep(POLL)  # the others may fail yet
-                continue
-            after(self._run_one(objective, limits))
         last = max(
             (trial for trial in self.trials() if counts(trial)), key=lambda trial: trial.datetime_complete, default=None
         )
         ends_it = self.mine == 0 or last is None or last.user_attrs.get("process") == self.me
         return ends_it and not any(trial.state == TrialState.RUNNING for trial in self.trials())
 
-    def _run_one(self, objective: Objective, limits: Limits) -> FrozenTrial:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Heartbeat of storage")  # ours is `_alive`
-            asked = self.patiently(self.optuna.ask)
+    def _ask(self, limits: Limits, deadline: float) -> tuple[bool, int, optuna.Trial | None]:
+        """Counts the trials, and asks for one more if none is too many; one process at a time.
+
+        Returns:
+            Whether the search is over, how many trials run, and the new one.
+        """
+        with self.alone():
+            trials = self.optuna.get_trials(deepcopy=False)
+            running = sum(trial.state == TrialState.RUNNING for trial in trials)
+            ended = sum(counts(trial) for trial in trials)
+            over = ended >= limits.trials or limits.are_spent(trials) or exhausted(self.optuna)
+            if over or ended + running >= limits.trials or time.monotonic() >= deadline:
+                return over, running, None
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Heartbeat of storage")  # ours is `_alive`
+                return over, running, self.optuna.ask()
+
+    def _run_one(self, asked: optuna.Trial, objective: Objective, limits: Limits) -> FrozenTrial:
         judged_by = next(iter(self.objectives)) if len(self.objectives) == 1 else None
         spent = (lambda: limits.are_spent(self.trials())) if limits.any else None
         trial = Trial(asked, judged_by, self.patiently, spent)
@@ -279,7 +299,7 @@ def open_study(
                 pruner=pruner,
                 load_if_exists=True,
             )
-            study = Study(found, place, space, objectives, heartbeat)
+            study = Study(found, place, space, objectives, heartbeat, lambda: initialising(place, locks))
             known = study.notes().get("mmvid.key")
             if known is None:
                 study.note("mmvid.key", key)

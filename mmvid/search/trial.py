@@ -25,8 +25,7 @@ class Limits:
     """When a search ends.
 
     Attributes:
-        trials: finished trials of the study, all processes together; those that ask for their last trial at the very
-            same moment may exceed it, each by one.
+        trials: finished trials of the study, all processes together.
         timeout: seconds after which this process starts no further trial; 0 is none.
         epochs: epochs of all trials of all processes, with those of killed ones; 0 is no limit.
         seconds: seconds that all trials of all processes trained; 0 is no limit.

@@ -279,7 +279,7 @@ def test_two_processes_share_a_study(kind, tmp_path, request):
         assert other.returncode == 0, errors
         trials = study.trials()
     assert sum(map(counts, trials)) == len(trials)
-    assert 10 <= len(trials) <= 11  # both may ask for the last one at the same moment
+    assert len(trials) == 10
     assert len({trial.params["x"] for trial in trials}) == len(trials)  # each draws its own
     assert len({trial.user_attrs["process"] for trial in trials}) == 2
     assert ends_it or printed.endswith("ends it\n")

@@ -196,7 +196,7 @@ def test_a_second_command_joins_the_search(here, postgres):
     assert here.running() == []
     trials = children(run)
     assert {trial.info.run_name for trial in trials} == {f"trial {number}" for number in range(len(trials))}
-    assert 8 <= len(trials) <= 9  # both may ask for the last one at the same moment
+    assert len(trials) == 8
     assert len({trial.data.tags["mmvid.process"] for trial in trials}) == 2
     assert sum("other processes are at it still" in out for out, _ in said) == 1  # the other one concludes
     assert len(children(run, "train_logistic")) == 1
