@@ -91,7 +91,7 @@ class ClipStore:
 
     @property
     def name(self) -> str:
-        return self.contents.source.kind
+        return "demo" if self.contents.source.made else self.contents.source.kind
 
     @property
     def title(self) -> str:
