@@ -60,6 +60,32 @@ def exclusively(lock: Path, waiting: str = "") -> Iterator[None]:
             return
 
 
+@contextlib.contextmanager
+def claimed(folder: Path, marks: tuple[str, str], content: str, task: str) -> Iterator[None]:
+    """Makes a folder that one process at a time fills, and refuses one that holds something else.
+
+    Others wait, and then find the folder filled.
+
+    Args:
+        folder: what is filled.
+        marks: the file that says that it is whole, and what says that it is being filled; where a folder holds
+            anything, one of them must be there.
+        content: what it must hold if it is not empty, such as `a store`.
+        task: what a process does to it, such as `ingests into`.
+
+    Raises:
+        ValueError: if the folder is a file, or holds something else.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"folder must be a folder for the store, {folder} is a file")
+    folder.mkdir(parents=True, exist_ok=True)
+    others = [path.name for path in folder.iterdir() if path.name not in (*marks, ".lock")]
+    if others and not any((folder / mark).exists() for mark in marks):
+        raise ValueError(f"folder must be empty or {content}, {folder} holds {min(others)!r} and no {marks[0]}")
+    with exclusively(folder / ".lock", f"another process {task} {folder}; waiting for it"):
+        yield
+
+
 def is_held(lock: Path) -> bool:
     """Whether a process holds a lock file."""
     with open(lock) as file:

@@ -13,24 +13,21 @@ import warnings
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import mlflow
 import numpy as np
 import pydantic
 import torch
-from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PythonModel, PythonModelContext
 from PIL import Image
 from pydantic import SkipValidation
 
-import mmvid
 from mmvid import encoder_package
 from mmvid.animation import gif
 from mmvid.clips.batches import as_bytes, as_pixels
 from mmvid.clips.pictures import fitted
 from mmvid.config import Options, explain, option
-from mmvid.console import shielded
 from mmvid.encoder_package import EncoderPackage
 from mmvid.encoders import videogpt
+from mmvid.logged import log_package, package_of
 from mmvid.serving import BadRequest
 
 LARGEST = 16_000_000  # pixels of a picture
@@ -204,16 +201,7 @@ def log_model(package: EncoderPackage, folder: Path, requirements: list[str]) ->
     Returns:
         The model's URI, `models:/m-...`.
     """
-    with shielded():
-        info = mlflow.pyfunc.log_model(
-            name=package.name,
-            python_model=str(Path(mmvid.__file__).parent / "served_encoder.py"),
-            artifacts={"package": str(folder)},
-            code_paths=[str(Path(mmvid.__file__).parent)],
-            input_example=input_example(package),
-            pip_requirements=requirements,
-        )
-    return info.model_uri
+    return log_package(package.name, "served_encoder.py", folder, input_example(package), requirements)
 
 
 def load_logged(uri: str) -> EncoderPackage:
@@ -222,11 +210,4 @@ def load_logged(uri: str) -> EncoderPackage:
     Raises:
         ValueError: if there is no such model, or it is no encoder of ours.
     """
-    try:
-        folder = Path(mlflow.artifacts.download_artifacts(uri))
-    except MlflowException as error:
-        raise ValueError(f"{uri} must name a model on {mlflow.get_tracking_uri()}: {error.message}") from error
-    found = sorted((folder / "artifacts").glob("*/config.json"))
-    if not found:
-        raise ValueError(f"{uri} must be an encoder that mmvid logged; it has no package inside")
-    return encoder_package.load(found[0].parent)
+    return encoder_package.load(package_of(uri, "an encoder"))

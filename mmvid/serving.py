@@ -16,7 +16,6 @@ import reprlib
 from pathlib import Path
 from typing import Annotated, Any
 
-import mlflow
 import numpy as np
 import pydantic
 import torch
@@ -25,10 +24,9 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel, PythonModelContext
 from pydantic import SkipValidation
 
-import mmvid
 from mmvid import packaging
 from mmvid.config import Options, explain, option
-from mmvid.console import shielded
+from mmvid.logged import log_package, package_of
 from mmvid.packaging import Package
 from mmvid.records.batches import Batch
 from mmvid.records.quantised import mean_frame, pad_frames
@@ -350,17 +348,8 @@ def log_model(package: Package, folder: Path, requirements: list[str]) -> str:
     Returns:
         The model's URI, `models:/m-...`.
     """
-    with shielded():
-        info = mlflow.pyfunc.log_model(
-            name=package.name,
-            python_model=str(Path(mmvid.__file__).parent / "served.py"),
-            artifacts={"package": str(folder)},
-            model_config={"keys": _kinds(package), "dense": False},
-            code_paths=[str(Path(mmvid.__file__).parent)],
-            input_example=input_example(package),
-            pip_requirements=requirements,
-        )
-    return info.model_uri
+    settings = {"keys": _kinds(package), "dense": False}
+    return log_package(package.name, "served.py", folder, input_example(package), requirements, settings)
 
 
 def _kinds(package: Package) -> dict[str, bool | str]:
@@ -376,11 +365,4 @@ def load_logged(uri: str) -> Package:
     Raises:
         ValueError: if there is no such model, or it is none of ours.
     """
-    try:
-        folder = Path(mlflow.artifacts.download_artifacts(uri))
-    except MlflowException as error:
-        raise ValueError(f"{uri} must name a model on {mlflow.get_tracking_uri()}: {error.message}") from error
-    found = sorted((folder / "artifacts").glob("*/config.json"))
-    if not found:
-        raise ValueError(f"{uri} must be a model that mmvid logged; it has no package inside")
-    return packaging.load(found[0].parent)
+    return packaging.load(package_of(uri, "a model"))

@@ -25,7 +25,7 @@ FLOORS = [
     {"classifiers", "encoders", "feature_cache", "segmenters"},
     {"clip_evaluation", "encoder_package", "pretraining", "training", "predictions", "published", "text_encoder"},
     {"evaluation", "fvd"},
-    {"packaging"},
+    {"logged", "packaging"},
     {"clipset", "dataset", "encoder_experiment", "experiment", "ensemble", "serving", "textual"},
     {"encoder_serving", "served", "registry", "search"},
     {"plugin", "report", "served_encoder"},
@@ -34,7 +34,18 @@ FLOORS = [
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 MLFLOW_ROOMS = {
-    *("runs", "packaging", "serving", "served", "encoder_serving", "served_encoder", "registry", "plugin", "upkeep"),
+    *(
+        "logged",
+        "runs",
+        "packaging",
+        "serving",
+        "served",
+        "encoder_serving",
+        "served_encoder",
+        "registry",
+        "plugin",
+        "upkeep",
+    ),
 }
 FILES = sorted([*ROOT.glob("mmvid/**/*.py"), *ROOT.glob("steps/*.py")])
 

@@ -7,7 +7,9 @@ import numpy as np
 from torch import Tensor, nn
 
 from mmvid.catalogue import catalogue
-from mmvid.records.batches import Batch
+from mmvid.layers.features import FeatureOptions, FusionOptions, JoinedFeatures
+from mmvid.layers.frames import FrameFeatures, SamplingOptions
+from mmvid.records.batches import Batch, Shapes
 from mmvid.records.textset import LabelWords
 
 names, load = catalogue(__name__, __path__, "classifier")
@@ -56,3 +58,37 @@ class Classifier(nn.Module, ABC):
     def fit_counts(self, batches: Iterable[Batch]) -> None:
         """Counts the labelled videos of train; only of classifiers with the trait `fitted_by_counts`."""
         raise NotImplementedError(f"{type(self).__name__} is not fitted by counts")
+
+
+class VectorClassifier(Classifier):
+    """A classifier of video-level features.
+
+    Attributes:
+        config: its options.
+        join: makes one vector of a video's features.
+    """
+
+    def __init__(self, config: FusionOptions, shapes: Shapes):
+        super().__init__()
+        self.config = config
+        self.join = JoinedFeatures(config, shapes.features)
+        self.modalities = self.join.modalities
+
+
+class FrameClassifier(Classifier):
+    """A classifier of frames, with video-level features beside them where the options ask for some.
+
+    Attributes:
+        config: its options.
+        reader: what it reads of a batch.
+    """
+
+    reads_frames = True
+
+    def __init__(self, config: FeatureOptions, shapes: Shapes):
+        super().__init__()
+        self.config = config
+        self.reader = FrameFeatures(config, shapes.features, shapes.frames)
+        self.modalities = self.reader.modalities
+        if isinstance(config, SamplingOptions) and config.stochastic:
+            self.traits = frozenset({"stochastic"})

@@ -7,11 +7,11 @@ together are learnt. In training every stage has a loss of its own; the last one
 import torch
 from torch import Tensor, nn
 
-from mmvid.classifiers import Classifier
+from mmvid.classifiers import VectorClassifier
 from mmvid.config import option
 from mmvid.layers import losses
 from mmvid.layers.experts import MixtureOfExperts
-from mmvid.layers.features import FusionOptions, JoinedFeatures
+from mmvid.layers.features import FusionOptions
 from mmvid.records.batches import Batch, Shapes
 
 TRAINING = {"learning_rate": 0.005}
@@ -28,14 +28,11 @@ class Config(FusionOptions):
     l2_penalty: float = option(1e-8, "penalty on all weight matrices", ge=0, search=(1e-9, 1e-5), log=True)
 
 
-class Model(Classifier):
+class Model(VectorClassifier):
     """Joined features (B, D) to scores (B, C)."""
 
     def __init__(self, config: Config, shapes: Shapes):
-        super().__init__()
-        self.config = config
-        self.join = JoinedFeatures(config, shapes.features)
-        self.modalities = self.join.modalities
+        super().__init__(config, shapes)
         sizes = [self.join.size + stage * config.link for stage in range(config.stages)]
         self.mixtures = nn.ModuleList(MixtureOfExperts(size, shapes.classes, config.experts) for size in sizes)
         self.links = nn.ModuleList(nn.Linear(shapes.classes, config.link) for _ in sizes[1:])

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mmvid.classifiers import Classifier
+from mmvid.classifiers import FrameClassifier
 from mmvid.config import Preset, option
-from mmvid.layers.frames import FrameFeatures, Sampling, SamplingOptions, unpack
+from mmvid.layers.frames import Sampling, SamplingOptions, unpack
 from mmvid.layers.gating import Gating, make_gate
 from mmvid.layers.head import Head
 from mmvid.layers.slim import batch_norm
@@ -56,18 +56,11 @@ class Config(SamplingOptions, Preset):
     l2_penalty: float = option(1e-8, "penalty on the experts' weights", ge=0, search=(1e-9, 1e-5), log=True)
 
 
-class Model(Classifier):
+class Model(FrameClassifier):
     """Frames (B, T, D), of which k are drawn, to scores (B, C)."""
 
-    reads_frames = True
-
     def __init__(self, config: Config, shapes: Shapes):
-        super().__init__()
-        self.config = config
-        self.reader = FrameFeatures(config, shapes.features, shapes.frames)
-        self.modalities = self.reader.modalities
-        if config.stochastic:
-            self.traits = frozenset({"stochastic"})
+        super().__init__(config, shapes)
         inputs, normed = self.reader.size, config.batch_norm
         self.input_norm = batch_norm(inputs, config.norm_decay) if normed else nn.Identity()
         self.projection, self.projection_norm = _layer(inputs, config.projection, config)

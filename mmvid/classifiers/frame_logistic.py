@@ -6,10 +6,9 @@ Unlike `logistic` on the stored means, each frame is normalised before the mean 
 import torch
 from torch import Tensor, nn
 
-from mmvid.classifiers import Classifier
+from mmvid.classifiers import FrameClassifier
 from mmvid.config import option
 from mmvid.layers.features import FeatureOptions
-from mmvid.layers.frames import FrameFeatures
 from mmvid.records.batches import Batch, Shapes
 
 
@@ -19,16 +18,11 @@ class Config(FeatureOptions):
     l2_penalty: float = option(1e-8, "penalty on the weights", ge=0, search=(1e-9, 1e-5), log=True)
 
 
-class Model(Classifier):
+class Model(FrameClassifier):
     """Frames (B, T, D) to scores (B, C)."""
 
-    reads_frames = True
-
     def __init__(self, config: Config, shapes: Shapes):
-        super().__init__()
-        self.config = config
-        self.reader = FrameFeatures(config, shapes.features, shapes.frames)
-        self.modalities = self.reader.modalities
+        super().__init__(config, shapes)
         self.dense = nn.Linear(self.reader.size + self.reader.beside, shapes.classes)
         nn.init.xavier_uniform_(self.dense.weight)
         nn.init.zeros_(self.dense.bias)

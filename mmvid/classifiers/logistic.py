@@ -2,9 +2,9 @@
 
 from torch import Tensor, nn
 
-from mmvid.classifiers import Classifier
+from mmvid.classifiers import VectorClassifier
 from mmvid.config import option
-from mmvid.layers.features import FusionOptions, JoinedFeatures
+from mmvid.layers.features import FusionOptions
 from mmvid.records.batches import Batch, Shapes
 
 
@@ -14,14 +14,11 @@ class Config(FusionOptions):
     l2_penalty: float = option(1e-8, "penalty on the weights", ge=0, search=(1e-9, 1e-5), log=True)
 
 
-class Model(Classifier):
+class Model(VectorClassifier):
     """One dense layer and a sigmoid: joined features (B, D) to scores (B, C)."""
 
     def __init__(self, config: Config, shapes: Shapes):
-        super().__init__()
-        self.config = config
-        self.join = JoinedFeatures(config, shapes.features)
-        self.modalities = self.join.modalities
+        super().__init__(config, shapes)
         self.dense = nn.Linear(self.join.size, shapes.classes)
         nn.init.xavier_uniform_(self.dense.weight)
         nn.init.zeros_(self.dense.bias)

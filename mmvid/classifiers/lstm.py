@@ -11,10 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from mmvid.classifiers import Classifier
+from mmvid.classifiers import FrameClassifier
 from mmvid.config import Preset, option
 from mmvid.layers.features import FeatureOptions
-from mmvid.layers.frames import FrameFeatures
 from mmvid.layers.head import Head
 from mmvid.records.batches import Batch, Shapes
 
@@ -41,16 +40,11 @@ class Config(FeatureOptions, Preset):
     l2_penalty: float = option(1e-8, "penalty on the experts' weights", ge=0, search=(1e-9, 1e-5), log=True)
 
 
-class Model(Classifier):
+class Model(FrameClassifier):
     """Frames (B, T, D) to scores (B, C)."""
 
-    reads_frames = True
-
     def __init__(self, config: Config, shapes: Shapes):
-        super().__init__()
-        self.config = config
-        self.reader = FrameFeatures(config, shapes.features, shapes.frames)
-        self.modalities = self.reader.modalities
+        super().__init__(config, shapes)
         between = config.dropout if config.layers > 1 else 0.0
         self.lstm = nn.LSTM(self.reader.size, config.cells, config.layers, batch_first=True, dropout=between)
         for layer in range(config.layers):

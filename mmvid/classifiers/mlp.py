@@ -2,9 +2,9 @@
 
 from torch import Tensor, nn
 
-from mmvid.classifiers import Classifier
+from mmvid.classifiers import VectorClassifier
 from mmvid.config import option
-from mmvid.layers.features import FusionOptions, JoinedFeatures
+from mmvid.layers.features import FusionOptions
 from mmvid.layers.head import Head
 from mmvid.layers.perceptron import Perceptron
 from mmvid.layers.slim import batch_norm
@@ -24,16 +24,13 @@ class Config(FusionOptions):
     l2_penalty: float = option(1e-8, "penalty on all weight matrices", ge=0, search=(1e-9, 1e-4), log=True)
 
 
-class Model(Classifier):
+class Model(VectorClassifier):
     """Joined features (B, D) to scores (B, C)."""
 
     def __init__(self, config: Config, shapes: Shapes):
-        super().__init__()
+        super().__init__(config, shapes)
         if not config.hidden or min(config.hidden) < 1:
             raise ValueError(f"hidden must be widths of at least 1, got {','.join(map(str, config.hidden)) or 'none'}")
-        self.config = config
-        self.join = JoinedFeatures(config, shapes.features)
-        self.modalities = self.join.modalities
         decay = config.norm_decay if config.batch_norm else None
         self.norm = nn.Identity() if decay is None else batch_norm(self.join.size, decay)
         self.layers = Perceptron(self.join.size, config.hidden, config.dropout, decay)

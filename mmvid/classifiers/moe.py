@@ -4,10 +4,10 @@ from typing import Literal
 
 from torch import Tensor
 
-from mmvid.classifiers import Classifier
+from mmvid.classifiers import VectorClassifier
 from mmvid.config import Preset, option
 from mmvid.layers.experts import MixtureOfExperts
-from mmvid.layers.features import FusionOptions, JoinedFeatures
+from mmvid.layers.features import FusionOptions
 from mmvid.records.batches import Batch, Shapes
 
 
@@ -24,14 +24,11 @@ class Config(FusionOptions, Preset):
     l2_penalty: float = option(1e-8, "penalty on both weight matrices", ge=0, search=(1e-9, 1e-5), log=True)
 
 
-class Model(Classifier):
+class Model(VectorClassifier):
     """Joined features (B, D) to scores (B, C) through one mixture of experts a class."""
 
     def __init__(self, config: Config, shapes: Shapes):
-        super().__init__()
-        self.config = config
-        self.join = JoinedFeatures(config, shapes.features)
-        self.modalities = self.join.modalities
+        super().__init__(config, shapes)
         self.mixture = MixtureOfExperts(self.join.size, shapes.classes, config.experts)
 
     def log_odds(self, batch: Batch) -> Tensor:

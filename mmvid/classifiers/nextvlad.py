@@ -8,11 +8,11 @@ Each modality is pooled by itself. Padded frames are left out, which the origina
 import torch
 from torch import Tensor, nn
 
-from mmvid.classifiers import Classifier
+from mmvid.classifiers import FrameClassifier
 from mmvid.classifiers.netvlad import share_of
 from mmvid.config import option
 from mmvid.layers.features import l2_normalise
-from mmvid.layers.frames import FrameFeatures, SamplingOptions, unpack
+from mmvid.layers.frames import SamplingOptions, unpack
 from mmvid.layers.gating import Gating, make_gate
 from mmvid.layers.head import Head
 from mmvid.layers.slim import batch_norm
@@ -38,18 +38,11 @@ class Config(SamplingOptions):
     l2_penalty: float = option(1e-5, "penalty on the last layer's weights", ge=0, search=(1e-9, 1e-4), log=True)
 
 
-class Model(Classifier):
+class Model(FrameClassifier):
     """Frames (B, T, D) to scores (B, C)."""
 
-    reads_frames = True
-
     def __init__(self, config: Config, shapes: Shapes):
-        super().__init__()
-        self.config = config
-        self.reader = FrameFeatures(config, shapes.features, shapes.frames)
-        self.modalities = self.reader.modalities
-        if config.stochastic:
-            self.traits = frozenset({"stochastic"})
+        super().__init__(config, shapes)
         sizes = self.reader.framed
         self.pools = nn.ModuleDict(
             {

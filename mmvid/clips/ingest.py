@@ -4,7 +4,6 @@ A shard holds the clips of some files, or of a part of one. A killed ingest goes
 finished, and ends with the same bytes.
 """
 
-import contextlib
 import hashlib
 import json
 import os
@@ -38,7 +37,7 @@ from mmvid.clips.pictures import fitted_clip
 from mmvid.clips.sources import BadClip, Located, Piece, ReadOptions, find_clips
 from mmvid.clips.store import ClipStore
 from mmvid.clips.writing import Shard, check_layout, write_shard, write_table
-from mmvid.durable import exclusively, remove_leftovers, replacing
+from mmvid.durable import claimed, remove_leftovers, replacing
 
 DEV_SHARE = VALIDATE_SHARE = 0.1
 STATE = ".ingest"
@@ -88,7 +87,7 @@ def ingest(
         raise ValueError(f"on_error must be stop or skip, got {on_error!r}")
     kind, located = find_clips(data, kind)
     reader = readers.load(kind)
-    with _claimed(folder):
+    with claimed(folder, (NAME, STATE), "a store", "ingests into"):
         plans = _plan(_pieces(reader, located))
         request = _digest([FORMAT, kind, options.model_dump(), on_error, dev_share, validate_share, seed, made]) + (
             _digest([[piece.key() for piece in plan] for plan in plans])
@@ -146,7 +145,7 @@ def write_clips(
     first = next(waiting, None)
     if first is None:
         raise ValueError("there must be at least one clip to store")
-    with _claimed(folder):
+    with claimed(folder, (NAME, STATE), "a store", "ingests into"):
         (folder / NAME).unlink(missing_ok=True)
         shard = write_shard(folder, 0, first.layout, _after(first, waiting))
         shares = {"dev_share": dev_share, "validate_share": validate_share}
@@ -287,20 +286,6 @@ def _read_note(note: Path, key: str, folder: Path) -> Shard | None:
         (folder / file.name).is_file() and (folder / file.name).stat().st_size == file.bytes for file in shard.files
     )
     return shard if content["key"] == key and whole else None
-
-
-@contextlib.contextmanager
-def _claimed(folder: Path) -> Iterator[None]:
-    """Makes the folder and keeps other ingests out of it: they wait, and then find the store made."""
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"folder must be a folder for the store, {folder} is a file")
-    folder.mkdir(parents=True, exist_ok=True)
-    known = {NAME, STATE, ".lock"}
-    others = [path.name for path in folder.iterdir() if path.name not in known]
-    if others and not any((folder / name).exists() for name in (NAME, STATE)):
-        raise ValueError(f"folder must be empty or a store, {folder} holds {min(others)!r} and no {NAME}")
-    with exclusively(folder / ".lock", f"another process ingests into {folder}; waiting for it"):
-        yield
 
 
 def _after(first: Clip, rest: Iterable[Clip]) -> Iterator[Clip]:

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from tqdm import tqdm
 
 from mmvid.config import Options, option
-from mmvid.durable import exclusively, remove_leftovers, replacing
+from mmvid.durable import claimed, remove_leftovers, replacing
 from mmvid.records.manifest import NAME, Counts, Extended, FileEntry, Manifest, read_manifest, write_manifest
 from mmvid.records.store import Store
 
@@ -77,11 +77,7 @@ def extend(
     for modality in sizes:
         if modality in store.shapes.features:
             raise ValueError(f"{store.folder} has {modality} already; more features must have other names")
-    folder.mkdir(parents=True, exist_ok=True)
-    others = [path.name for path in folder.iterdir() if path.name not in (NAME, STATE, ".lock")]
-    if others and not any((folder / name).exists() for name in (NAME, STATE)):
-        raise ValueError(f"folder must be empty or hold features, {folder} holds {min(others)!r} and no {NAME}")
-    with exclusively(folder / ".lock", f"another process makes {folder}; waiting for it"):
+    with claimed(folder, (NAME, STATE), "hold features", "makes"):
         if not _is_made(folder, request):
             _write(store, folder, sizes, make, request, made, progress)
         shutil.rmtree(folder / STATE, ignore_errors=True)

@@ -4,7 +4,6 @@ One source shard is one task. A killed ingest goes on with the shards that it ha
 the same bytes; so does one with another number of processes.
 """
 
-import contextlib
 import hashlib
 import json
 import os
@@ -16,7 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from mmvid import storage
-from mmvid.durable import exclusively, remove_leftovers, replacing
+from mmvid.durable import claimed, remove_leftovers, replacing
 from mmvid.records.conversion import STATE, Task, convert, find_done, frames_type
 from mmvid.records.distinct import check_distinct
 from mmvid.records.manifest import (
@@ -106,7 +105,7 @@ def ingest(
     else:
         names = read_vocabulary(vocabulary_file, schema.classes)
     text_file = _text_file(sources, text)
-    with _exclusively(folder):
+    with claimed(folder, (NAME, STATE), "a store", "ingests into"):
         index = None if text_file is None else _index(text_file, folder)
         tasks = _plan(schema, folder, sources.shards, index, (dev_share, seed, on_error))
         request = _digest([FORMAT, names, [task.key() for task in tasks]])
@@ -211,20 +210,6 @@ def _index(text: File, folder: Path) -> TextIndex:
     except BaseException:
         copied.unlink(missing_ok=True)
         raise
-
-
-@contextlib.contextmanager
-def _exclusively(folder: Path) -> Iterator[None]:
-    """Makes the folder and keeps other ingests out of it: they wait, and then find the store made."""
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"folder must be a folder for the store, {folder} is a file")
-    folder.mkdir(parents=True, exist_ok=True)
-    known = {NAME, STATE, ".lock"}
-    others = [path.name for path in folder.iterdir() if path.name not in known]
-    if others and not any((folder / name).exists() for name in (NAME, STATE)):
-        raise ValueError(f"folder must be empty or a store, {folder} holds {min(others)!r} and no {NAME}")
-    with exclusively(folder / ".lock", f"another process ingests into {folder}; waiting for it"):
-        yield
 
 
 def _plan(

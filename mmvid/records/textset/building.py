@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from mmvid.durable import exclusively, remove_leftovers, replacing
+from mmvid.durable import claimed, remove_leftovers, replacing
 from mmvid.records.store import Store
 from mmvid.records.text import TextIndex
 from mmvid.records.textset.conversion import STATE, Done, Task, convert, find_done, read_ids
@@ -118,11 +118,7 @@ def build(
 @contextlib.contextmanager
 def _exclusively(folder: Path) -> Iterator[None]:
     """Makes the folder and keeps other builds out of it; they wait, and then find the text set made."""
-    folder.mkdir(parents=True, exist_ok=True)
-    others = [path.name for path in folder.iterdir() if path.name not in (NAME, STATE, ".lock")]
-    if others and not any((folder / name).exists() for name in (NAME, STATE)):
-        raise ValueError(f"folder must be empty or a text set, {folder} holds {min(others)!r} and no {NAME}")
-    with exclusively(folder / ".lock", f"another process builds {folder}; waiting for it"):
+    with claimed(folder, (NAME, STATE), "a text set", "builds"):
         for leftover in folder.glob(".tokens-*"):
             shutil.rmtree(leftover)
         for place in (folder, folder / STATE):
