@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from mmvid import predictions, serving
+from mmvid.links import run_link
 from mmvid.metrics.bootstrap import Interval
 from mmvid.packaging import Package
 from mmvid.records.store import Store
@@ -17,7 +18,7 @@ from mmvid.registry import gate, measurement, versions
 from mmvid.registry.gate import Decision, Rules
 from mmvid.registry.measurement import Measured
 from mmvid.report import card
-from mmvid.runs import Command, Finished, Run, Task, run_link
+from mmvid.runs import Command, Finished, Run, Task
 
 MODULES = ("mmvid.registry.gate", "mmvid.registry.measurement")
 _UNREGISTERED = "(none: a dry run)"

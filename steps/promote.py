@@ -17,7 +17,7 @@ from mmvid.console import run_command
 from mmvid.promotion import promote
 from mmvid.records.store import Store
 from mmvid.registry import copying, versions
-from mmvid.runs import Command, Run, Task, load_run
+from mmvid.runs import Command, Finished, Run, Task, load_run
 
 RULES = Path(__file__).resolve().parents[1] / "registry" / "models.yaml"
 
@@ -66,6 +66,15 @@ def put_forward(command: Command, run: Run, config: PromoteConfig) -> bool:
         said = f"version {made.version} {'is champion' if passed else 'stays a candidate'}"
     print(f"{config.model}: {said}\n" + "\n".join(f"- {reason}" for reason in made.decision.reasons))
     return passed
+
+
+def promoted(command: Command, name: str, candidate: Finished, store: Store) -> str:
+    """Puts a run before the gate of a registered model; says who is champion afterwards, and why."""
+    with command.start(Task("promote", {"model": name, "run": candidate.id}, {}, (), name=f"promote {name}")) as run:
+        decision = promote(command, run, name, candidate, store, RULES).decision
+    champion = versions.aliased(name, "champion")
+    holder = f"champion is version {champion}" if champion else "there is no champion"
+    return f"- {name}: {holder} ({'; '.join(decision.reasons)})"
 
 
 def roll_back(run: Run, config: PromoteConfig) -> None:

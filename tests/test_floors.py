@@ -22,6 +22,7 @@ FLOORS = [
         "presets",
     },
     {"records", "clips", "runs"},
+    {"links"},
     {"classifiers", "encoders", "feature_cache", "segmenters"},
     {"clip_evaluation", "encoder_package", "pretraining", "training", "predictions", "published", "text_encoder"},
     {"evaluation", "fvd"},
@@ -37,6 +38,7 @@ MLFLOW_ROOMS = {
     *(
         "logged",
         "runs",
+        "links",
         "packaging",
         "serving",
         "served",
