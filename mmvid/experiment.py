@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mmvid import classifiers, evaluation
 from mmvid.config import Options, deciding, option, with_defaults
+from mmvid.ensemble.model import Ensemble, MemberLoader, MemberWords
 from mmvid.metrics import ranking
 from mmvid.metrics.segments import SegmentMeter
 from mmvid.packaging import Package
@@ -245,25 +246,29 @@ def words_of(model: classifiers.Classifier, textset: TextSet | None, numbers: np
 def batches(
     store: Store,
     split: str,
-    model: classifiers.Classifier,
+    model: classifiers.Classifier | Ensemble,
     size: int,
     *,
     words: Words = NO_WORDS,
     learn: bool = False,
     seed: int = 0,
-) -> Loader:
+) -> Loader | MemberLoader:
     """The batches of a split with what a classifier reads.
 
     Args:
         store: the data set.
         split: its split.
-        model: the classifier.
+        model: the classifier; or an ensemble, whose batches hold one for each member.
         size: videos in a batch.
-        words: the words that the classifier reads.
+        words: the words that the classifier reads; of an ensemble `MemberWords`.
         learn: whether it learns from them: of one that reads words only videos that have some, and those of train in
             an order that is drawn anew each epoch.
         seed: of that order.
     """
+    if isinstance(model, Ensemble):
+        own = words.members if isinstance(words, MemberWords) else [NO_WORDS] * len(model.members)
+        pairs = zip(model.members, own, strict=True)
+        return MemberLoader([batches(store, split, member, size, words=each) for member, each in pairs])
     return Loader(
         store,
         split,
@@ -278,7 +283,7 @@ def batches(
 
 
 def predict_split(
-    model: classifiers.Classifier,
+    model: classifiers.Classifier | Ensemble,
     store: Store,
     split: str,
     *,
@@ -310,7 +315,7 @@ def predict_split(
     )
     with_text = store.has_text(split)
     groups = {"with_text": with_text, "without_text": ~with_text} if with_text.any() else {}
-    if model.reads_text:
+    if words.fields:
         known = words.known(split)
         groups |= {"with_known_word": known, "without_known_word": ~known}
     metrics = evaluation.score(predictions, groups)

@@ -9,7 +9,7 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from mmvid import predictions, serving
+from mmvid import ensemble_serving, predictions
 from mmvid.links import run_link
 from mmvid.metrics.bootstrap import Interval
 from mmvid.packaging import Package
@@ -61,7 +61,7 @@ def promote(
         ValueError: if the rules are wrong, the run has no model, or the model cannot be measured on the data.
     """
     stated = gate.read_rules(rules, name)
-    package = serving.load_logged(versions.model_uri(candidate))
+    package = ensemble_serving.load_logged(versions.model_uri(candidate))
     if (obstacle := package.obstacle(store)) is not None:
         raise ValueError(f"the model of run {candidate.id} cannot be measured on {store.folder}: {obstacle}")
     if dry_run:
@@ -103,7 +103,7 @@ def _decide(command: Command, run: Run, held: _Candidate, measured: Measured, ch
     """
     if champion is None:
         return gate.decide(measured.metrics, None, held.rules)
-    package = serving.load_logged(f"models:/{held.name}/{champion}")
+    package = ensemble_serving.load_logged(f"models:/{held.name}/{champion}")
     if (obstacle := package.obstacle(held.store)) is not None:
         if package.schema.name == "demo":
             decision = gate.decide(measured.metrics, None, held.rules)
