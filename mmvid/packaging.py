@@ -58,7 +58,7 @@ class Package:
     encoder: TextEncoder | None = None
 
     def obstacle(self, store: Store, textset: TextSet | None = None) -> str | None:
-        """Why the model cannot be measured on a data set, or None where it can; `textset` holds the data set's words."""
+        """Why the model cannot be measured on a data set, whose words `textset` holds, or None where it can."""
         if (self.schema.name, self.shapes.classes) != (store.schema.name, store.shapes.classes):
             trained = f"it was trained on {self.schema.name} with {self.shapes.classes} labels"
             return f"{trained}, the data set is {store.schema.name} with {store.shapes.classes}"

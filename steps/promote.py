@@ -30,7 +30,7 @@ class PromoteConfig(Options):
     run: str = option("", "id of the run whose model is the candidate")
     model: str = option("mmvid-moe", "the registered model")
     data: str = option("", "an ingested store to compare on; none means the one that the run was trained on")
-    text_set: str = option("", "the data's text set, for a model that reads words; none means the one that the run read")
+    text_set: str = option("", "the data's text set, for a model that reads words; none means the run's")
     rules: str = option("", "YAML file with the rules of each registered model; none means registry/models.yaml")
     dry_run: bool = option(False, "decide, but neither register nor move anything")
     rollback: bool = option(False, "make the previous champion champion again, and nothing else")
