@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 from tqdm import tqdm
 
-from mmvid import classifiers, predictions
+from mmvid import blends, classifiers, predictions
 from mmvid.config import Options, deciding, option, parse
 from mmvid.console import run_command
 from mmvid.dataset import DataConfig, open_dataset
@@ -39,6 +39,7 @@ from mmvid.runs import Command, Finished, Run, load_run
 from mmvid.tasks import NotComputedError, Task
 from mmvid.textual import TextConfig
 from steps.build_text import find_or_build
+from steps.ensemble import find_or_blend
 from steps.promote import promoted
 from steps.train import train
 
@@ -67,6 +68,7 @@ class Bench:
     data: DataConfig
     text: TextConfig
     store: Store
+    frames: bool
     bar: tqdm
 
 
@@ -115,9 +117,8 @@ def make(
     shown = sys.stderr.isatty()
     filled, parts = [], []
     with tqdm(total=total, desc="recipes", disable=not shown) as bar:
-        bench = Bench(command, config, data, text, store, bar)
         for table in tables:
-            filled.append(fill(bench, table))
+            filled.append(fill(Bench(command, config, data, text, store, table.frames, bar), table))
             log_table(run, filled[-1])
     figures = [drawn for each in filled if each.table.name == FIGURE5 for drawn in figure5(run, each)]
     if STATISTICS in wanted and lacking(store, ("text",), text) is None:
@@ -211,10 +212,15 @@ def run_recipe(bench: Bench, row: Recipe, seed: int, members: list[str]) -> Fini
 
 def _train(bench: Bench, name: str, words: list[str], seed: int, members: list[str]) -> Finished:
     seeded = ["--seed", str(seed)] if seed_matters(name) else []
-    return train(bench.command, [name, *words, *seeded], data=bench.data, text=bench.text)
+    return train(bench.command, [name, *words, *seeded], data=bench.data, text=bench.text, frames=bench.frames)
 
 
-RUNNERS: dict[str, Callable[[Bench, str, list[str], int, list[str]], Finished]] = {"train": _train}
+def _blend(bench: Bench, name: str, words: list[str], seed: int, members: list[str]) -> Finished:
+    chosen, config = parse([name, *words], blends, about=__doc__)
+    return find_or_blend(bench.command, chosen, config, members)
+
+
+RUNNERS: dict[str, Callable[[Bench, str, list[str], int, list[str]], Finished]] = {"train": _train, "ensemble": _blend}
 
 
 def is_seeded(row: Recipe) -> bool:

@@ -44,6 +44,7 @@ def train(
     *,
     data: DataConfig | None = None,
     text: TextConfig | None = None,
+    frames: bool = False,
     own: bool = False,
 ) -> Finished:
     """The finished run that the words of a command line ask for, trained now if there is none.
@@ -52,6 +53,7 @@ def train(
         command: whose run it is.
         argv: a classifier's name and its options.
         data, text: the data set and its words, in place of what argv says of them.
+        frames: takes the demo's frame-level records though the classifier reads none.
         own: the training is what the command is for.
     """
     from steps import text_features  # which trains a TextCNN by what is here
@@ -62,7 +64,7 @@ def train(
     name, model, training, said_text, features, said_data, control = parse(
         argv, classifiers, training_options, text_options, feature_options, DataConfig, RunConfig, about=__doc__
     )
-    store = open_dataset(command, data or said_data, frames=classifiers.load(name).Model.reads_frames)
+    store = open_dataset(command, data or said_data, frames=frames or classifiers.load(name).Model.reads_frames)
     textset, encoder = None, text_features.encoder_of(store)
     if isinstance(model, TextOptions):
         textset = find_or_build(command, store, text or said_text)

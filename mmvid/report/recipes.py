@@ -53,6 +53,7 @@ class Table(Options):
     title: str = option(..., "its heading")
     paper: str = option("", "whose numbers stand beside ours, and on which data")
     population: Population = option("all", "videos of validate that its numbers are of")
+    frames: bool = option(False, "all rows are of the demo's frame-level records, which models of means read as well")
     columns: tuple[Column, ...] = Field(min_length=1, description="metrics")
     rows: tuple[Recipe, ...] = Field(min_length=1, description="rows")
     notes: tuple[str, ...] = option((), "sentences below it")

@@ -3,13 +3,15 @@
 import csv
 import io
 import math
+import re
 
 import pytest
 
 from mmvid.metrics.bootstrap import Interval
+from mmvid.registry.gate import read_models
 from mmvid.report import ablation
 from mmvid.report.ablation import Champion, Filled, Made, Result
-from mmvid.report.recipes import Recipe, Table, names, read_table
+from mmvid.report.recipes import TABLES, Recipe, Table, names, read_table
 
 MOE = Recipe(name="MoE & friends_100%", entry="train_moe", model="mmvid-moe", paper={"gap": 79.44})
 LSTM = Recipe(name="LSTM", entry="train_lstm", paper={"gap": 80.22}, note="a note")
@@ -94,7 +96,13 @@ def test_means_are_logged_by_row():
 def test_every_table_of_the_project_reads(name):
     read = read_table(name)
     assert read.name == name
-    assert all(row.model for row in read.rows if row.entry)
+    models = read_models(TABLES.parent / "models.yaml")
+    assert all(row.model in models for row in read.rows if row.entry)
+
+
+def test_no_registered_model_has_two_sets_of_rules():
+    stated = re.findall(r"(?m)^([\w-]+):", (TABLES.parent / "models.yaml").read_text())
+    assert len(stated) == len(set(stated)) > 20
 
 
 @pytest.mark.parametrize(
