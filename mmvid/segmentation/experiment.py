@@ -4,18 +4,18 @@ import dataclasses
 import functools
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from mmvid import latents, segmenters
+from mmvid import segmenters
 from mmvid.config import Options, deciding, option
 from mmvid.encoder_package import EncoderPackage
 from mmvid.labelled import LabelledFrames
-from mmvid.latents import LatentConfig
 from mmvid.loop import Fitted, Report
 from mmvid.metrics import overlap
+from mmvid.metrics.position_prior import baselines
 from mmvid.segmentation.augmentation import Augmentation
 from mmvid.segmentation.batches import MaskLoader
 from mmvid.segmentation.model import Encode, Segmentation, train_only_what_is_used
@@ -23,6 +23,9 @@ from mmvid.segmentation.package import SegmenterPackage, frame_pixels, on_frames
 from mmvid.segmentation.predictions import MaskPredictions
 from mmvid.segmentation.training import SegmentConfig, fit
 from mmvid.tasks import Task
+
+if TYPE_CHECKING:
+    from mmvid.latents import LatentConfig
 
 SPLITS = ("dev", "gate", "validate")
 AT_ONCE = 64  # pictures measured at once
@@ -47,7 +50,7 @@ class Setup:
     head: Options
     train: SegmentConfig
     encoder: EncoderPackage | None = None
-    latent: LatentConfig | None = None
+    latent: "LatentConfig | None" = None
     use: EncoderUse = EncoderUse()
 
     def __post_init__(self):
@@ -250,7 +253,7 @@ def scored(split: str, scores: np.ndarray, masks: np.ndarray, train: np.ndarray,
     meter = overlap.OverlapMeter(threshold)
     meter.update(torch.from_numpy(scores), torch.from_numpy(masks))
     found = {name: float(value) for name, value in meter.compute().items()}
-    plain = overlap.baselines(torch.from_numpy(train), torch.from_numpy(masks))
+    plain = baselines(torch.from_numpy(train), torch.from_numpy(masks))
     return {
         f"{split}/iou": found["iou"],
         f"{split}/iou_pooled": found["pooled_iou"],
@@ -265,6 +268,8 @@ def _inputs(setup: Setup, frames: np.ndarray, ids: list[str], caches: Path, prog
     """What the model reads of frames: the frames themselves, or their latents, from the cache where there are some."""
     if setup.encoder is None or setup.on_the_way:
         return frame_pixels(frames).numpy()
+    from mmvid import latents
+
     return latents.compute(setup.encoder, setup.latent, frames, ids, cache=caches, progress=progress)
 
 
@@ -279,6 +284,8 @@ def _model(setup: Setup, train: np.ndarray, size: tuple[int, int]) -> Segmentati
     member = segmenters.load(setup.name)
     encode = encoder = None
     if setup.on_the_way:
+        from mmvid import latents
+
         encode = functools.partial(latents.encode, setup.encoder, setup.latent)
         encoder = setup.encoder.model if setup.use.finetune else None
     if encoder is not None:

@@ -13,7 +13,7 @@ from mmvid import storage
 from mmvid.clips.ingest import Reading, ingest_reading
 from mmvid.clips.manifest import OnError
 from mmvid.clips.masks import formats
-from mmvid.clips.masks.index import Index, Place, places_below
+from mmvid.clips.masks.index import Index, places_below
 from mmvid.clips.masks.options import MaskOptions
 from mmvid.clips.masks.reading import Instance, instances_of, read
 from mmvid.clips.store import ClipStore
