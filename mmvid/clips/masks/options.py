@@ -21,7 +21,9 @@ class MaskOptions(Options):
     trajectory: str = option(
         "", "regular expression whose group 1 is a picture's trajectory, held against its place; empty: see the log"
     )
-    splits: Literal["keep", "draw"] = option("keep", "the export's folders train, valid, test as they are, or drawn anew")
+    splits: Literal["keep", "draw"] = option(
+        "keep", "the export's folders train, valid, test as they are, or drawn anew"
+    )
     split_by: Literal["trajectory", "frame"] = option(
         "trajectory", "what lies in one split only; frame: as the paper, neighbours may lie in two"
     )

@@ -23,7 +23,10 @@ class Pictures:
         """
         parts = tuple(part for part in name.replace("\\", "/").split("/") if part not in ("", ".", ".."))
         there = self.by_name.get(parts[-1], []) if parts else []
-        ranks = {place.parts: (_alike(parts[::-1], place.parts[::-1]), _alike(document.parts, place.parts)) for place in there}
+        ranks = {
+            place.parts: (_alike(parts[::-1], place.parts[::-1]), _alike(document.parts, place.parts))
+            for place in there
+        }
         best = [place for place in there if ranks[place.parts] == max(ranks.values())]
         if len(best) > 1:
             raise ValueError(f"{document.file}: {name!r} may be {best[0].file} or {best[1].file}; rename one")

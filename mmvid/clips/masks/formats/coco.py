@@ -10,8 +10,8 @@ from collections import Counter
 from typing import Any
 
 from mmvid.clips.masks.index import Index, Labelled, Place, split_of
-from mmvid.clips.masks.pictures import Pictures
 from mmvid.clips.masks.options import MaskOptions
+from mmvid.clips.masks.pictures import Pictures
 from mmvid.clips.masks.shapes import Shape
 
 

@@ -94,7 +94,9 @@ def _corners(value: dict[str, Any], width: int, height: int) -> list[tuple[float
     right = math.cos(angle) * value["width"], math.sin(angle) * value["width"] * width / height
     down = -math.sin(angle) * value["height"] * height / width, math.cos(angle) * value["height"]
     x, y = value["x"], value["y"]
-    return [(x + a * right[0] + b * down[0], y + a * right[1] + b * down[1]) for a, b in ((0, 0), (1, 0), (1, 1), (0, 1))]
+    return [
+        (x + a * right[0] + b * down[0], y + a * right[1] + b * down[1]) for a, b in ((0, 0), (1, 0), (1, 1), (0, 1))
+    ]
 
 
 def _names(task: dict[str, Any]) -> list[str]:
