@@ -1,4 +1,4 @@
-"""Few labelled pictures measured by cross-validation: each is held out once, and what belongs together stays together."""
+"""Cross-validation of few labelled pictures: each is held out once, and what belongs together stays together."""
 
 from collections.abc import Sequence
 

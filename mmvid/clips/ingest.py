@@ -56,7 +56,7 @@ class Reading:
         data: the place.
         kind: the reader's name.
         pieces: what is read at a time.
-        read: the clips of a piece; faults go to its second argument, what is only worth telling is counted in the third.
+        read: the clips of a piece; faults go to the second argument, what is only worth telling is in the third.
         options: the reader's, as JSON values.
         by: what lies in one split only.
         notes: what was left aside before anything was read, counted.

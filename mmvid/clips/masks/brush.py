@@ -2,8 +2,9 @@
 
     32 bits   n, the number of values                5 bits   bits of a value, less 1
     4 x 4 bits   bits of a length, less 1, of four kinds
-    then until there are n values:   1 bit   whether it is a run,   2 bits   the kind of its length,   the length less 1,
-    and one value (a run) or as many as the length says
+    then, until there are n values,
+    1 bit     whether it is a run                    2 bits   the kind of its length
+    the length less 1, and one value (a run) or as many as the length says
 
 The values are a picture's RGBA bytes in raster order; what was painted has an alpha above 0.
 

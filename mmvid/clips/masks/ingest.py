@@ -1,6 +1,7 @@
 """Labelled pictures become a store of clips of one frame, with a mask for each category."""
 
 import functools
+import hashlib
 import json
 import os
 from collections import Counter
@@ -107,10 +108,15 @@ def find_masks(data: str, mask_format: str, options: MaskOptions) -> tuple[str, 
     return mask_format, formats.load(mask_format).index(documents, places, frames, options)
 
 
-def fingerprint(data: str, options: MaskOptions) -> list[Any]:
-    """What tells an export from another one cheaply: names, sizes and versions of its files, as JSON values."""
+def fingerprint(data: str, options: MaskOptions) -> str:
+    """A cheap digest of what an ingest would read: names, sizes and versions of the files.
+
+    Raises:
+        ValueError: as `places_below`.
+    """
     places = [*places_below(data), *(places_below(options.frames) if options.frames else ())]
-    return [[place.parts, place.file.size, place.file.version] for place in places]
+    listed = [[place.parts, place.file.size, place.file.version] for place in places]
+    return hashlib.blake2b(json.dumps(listed).encode(), digest_size=16).hexdigest()
 
 
 def _read(options: MaskOptions, piece, report, notes: Counter[str]) -> Iterator:

@@ -1,4 +1,4 @@
-"""Reads labelled pictures, one at a time: a picture and its shapes become a clip of one frame with a mask a category."""
+"""A labelled picture and its shapes become a clip of one frame with a mask for each category."""
 
 import json
 from collections import Counter
