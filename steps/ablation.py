@@ -16,24 +16,28 @@ import sys
 from collections.abc import Callable
 from typing import Literal
 
-import numpy as np
 from tqdm import tqdm
 
-from mmvid import blends, classifiers, predictions
+from mmvid import blends, classifiers
 from mmvid.config import Options, deciding, option, parse
 from mmvid.console import run_command
 from mmvid.dataset import DataConfig, open_dataset
 from mmvid.experiment import training_options
 from mmvid.links import run_address
-from mmvid.metrics.bootstrap import bootstrap, interval, ranking_measures
 from mmvid.records.store import Store
-from mmvid.records.textset import TextSet
-from mmvid.records.words import Words
 from mmvid.registry import versions
 from mmvid.report import ablation, label_curves, recipes
 from mmvid.report import text as text_report
 from mmvid.report.ablation import Champion, Filled, Made, Result
 from mmvid.report.html import Markup
+from mmvid.report.populations import (
+    intervals_of,
+    metric_name,
+    predicted,
+    shares_alone,
+    store_of,
+    videos_of,
+)
 from mmvid.report.recipes import Population, Recipe, Sizes, Table
 from mmvid.runs import Command, Finished, Run, load_run
 from mmvid.tasks import NotComputedError, Task
@@ -43,10 +47,8 @@ from steps.ensemble import find_or_blend
 from steps.promote import promoted
 from steps.train import train
 
-SPLIT = "validate"
 STATISTICS = "table1"  # no recipes: what there is of titles and keywords
 FIGURE5 = "table5"  # the table whose rows Figure 5 draws
-CONFIDENCE = 0.95
 
 
 class AblationConfig(Options):
@@ -145,7 +147,6 @@ def fill(bench: Bench, table: Table) -> Filled:
 def made(bench: Bench, table: Table, row: Recipe, earlier: dict[str, Result]) -> Result:
     """What came of a row: its runs, the promotion, the champion with its intervals."""
     population = table.population_of(row)
-    prefix = f"{SPLIT}/" if population == "all" else f"{SPLIT}/{population}/"
     if (lack := lacking(bench.store, row.needs, bench.text)) is not None:
         bench.bar.update(len(bench.config.seeds))
         return Result(row, lack=lack)
@@ -166,17 +167,24 @@ def made(bench: Bench, table: Table, row: Recipe, earlier: dict[str, Result]) ->
     if not runs:
         return Result(row, lack=lack, failed=failed)
     first = table.columns[0].metric
-    best = max(runs.values(), key=lambda run: gate_value(run, prefix, first))
+    best = max(runs.values(), key=lambda run: gate_value(run, population, first))
     told = ""
     if row.model:
         try:
             told = promoted(bench.command, row.model, best, store_of(best)).removeprefix("- ")
         except ValueError as error:
             told = f"{row.model}: not promoted, {error}"
-    rows = videos_of(best, population)
-    champion = champion_of(bench, table, row, best, population)
-    listed = tuple(Made(seed, run.id, run_address(run), run.metrics) for seed, run in runs.items())
-    return Result(row, listed, prefix, int(rows.sum()), champion, lack, told, failed)
+    metrics = {column.metric: metric_name(population, column.metric) for column in table.columns}
+    return Result(
+        row,
+        tuple(Made(seed, run.id, run_address(run), measured(run, metrics)) for seed, run in runs.items()),
+        int(videos_of(best, population).sum()),
+        champion_of(bench, table, row, best, population),
+        shares_alone(best, population, list(metrics)) if table.shares_alone else {},
+        lack,
+        told,
+        failed,
+    )
 
 
 class MemberMissingError(ValueError):
@@ -245,27 +253,14 @@ def lacking(store: Store, needs: tuple[str, ...], text: TextConfig) -> str | Non
     return None
 
 
-def gate_value(run: Finished, prefix: str, metric: str) -> float:
+def measured(run: Finished, metrics: dict[str, str]) -> dict[str, float]:
+    """A run's values by the table's names of them; `metrics` are the run's names by the table's."""
+    return {name: run.metrics[logged] for name, logged in metrics.items() if logged in run.metrics}
+
+
+def gate_value(run: Finished, population: Population, metric: str) -> float:
     """What the seeds of a row are compared by: the metric of its videos on `gate`."""
-    name = f"gate/{prefix.removeprefix(f'{SPLIT}/')}{metric}"
-    return run.metrics.get(name, run.metrics.get("gate/gap", float("-inf")))
-
-
-def store_of(run: Finished) -> Store:
-    """The data that a run was trained on."""
-    return Store.open(run.tags["mmvid.data.store"])
-
-
-def videos_of(run: Finished, population: Population) -> np.ndarray:
-    """Which videos of validate a row's numbers are of, bool (N,)."""
-    store = store_of(run)
-    if population == "all":
-        return np.ones(store.count(SPLIT), bool)
-    if population == "with_text":
-        return store.has_text(SPLIT)
-    params = run.run.data.params
-    fields = tuple(word for word in ("title", "keywords") if word in params["text_fields"])
-    return Words(TextSet.open(run.tags["mmvid.text.set"]), fields, params["label_words"]).known(SPLIT)
+    return run.metrics.get(metric_name(population, metric, "gate"), run.metrics.get("gate/gap", float("-inf")))
 
 
 def champion_of(bench: Bench, table: Table, row: Recipe, best: Finished, population: Population) -> Champion | None:
@@ -276,16 +271,8 @@ def champion_of(bench: Bench, table: Table, row: Recipe, best: Finished, populat
     run = load_run(versions.run_of(row.model, version))
     if store_of(run).digest != store_of(best).digest:
         return None
-    found = predictions.read(run.fetch("predictions") / f"{SPLIT}.arrow").select(videos_of(run, population))
-    labels = np.repeat(np.arange(len(found)), np.diff(found.offsets)), found.labels.astype(np.int64)
-    measures = ranking_measures(found.ranked(), labels, np.arange(len(found)))
-    measures = {column.metric: measures[column.metric] for column in table.columns if column.metric in measures}
-    if not measures or not len(found):
-        return None
-    drawn = bootstrap(measures, len(found), bench.config.draws, seed=0)
-    ones = np.ones(len(found), int)
-    intervals = {name: interval(measures[name](ones), drawn[name], CONFIDENCE) for name in measures}
-    return Champion(row.model, version, run.id, intervals)
+    metrics = [column.metric for column in table.columns]
+    return Champion(row.model, version, run.id, intervals_of(run, population, metrics, draws=bench.config.draws))
 
 
 def log_table(run: Run, filled: Filled) -> None:
@@ -306,8 +293,8 @@ def figure5(run: Run, filled: Filled) -> list[tuple[str, Markup]]:
         if rows:
             finished = load_run(rows[0].made[0].run)
             store = store_of(finished)
-            read = predictions.read(finished.fetch("predictions") / f"{SPLIT}.arrow")
-            found[f"{name} ({rows[0].recipe.name.lower()})"] = read.select(videos_of(finished, filled.table.population))
+            part = videos_of(finished, filled.table.population)
+            found[f"{name} ({rows[0].recipe.name.lower()})"] = predicted(finished).select(part)
     if len(found) < 2:
         return []
     curves = label_curves.curves(found, store.names)

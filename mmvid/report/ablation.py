@@ -28,7 +28,7 @@ _LATEX = {
 
 @dataclasses.dataclass(frozen=True)
 class Made:
-    """A finished run of a row: its seed, its id, the address of its page, its metrics."""
+    """A finished run of a row: its seed, its id, the address of its page, its metrics by the columns' names."""
 
     seed: int
     run: str
@@ -53,9 +53,9 @@ class Result:
     Attributes:
         recipe: the row.
         made: its runs, one a seed, in the order of the seeds.
-        prefix: what stands before a metric's name in these runs, such as `validate/with_text/`.
         videos: videos that its numbers are of; None where there are no numbers.
         champion: of its registered model, or None.
+        shares: metric -> what the labels' shares alone reach on the same videos.
         lack: why there are no numbers, or not those of every seed; empty where nothing lacks.
         promotion: what the gate said.
         failed: whether `lack` is an error, not something that was left out.
@@ -63,16 +63,16 @@ class Result:
 
     recipe: Recipe
     made: tuple[Made, ...] = ()
-    prefix: str = "validate/"
     videos: int | None = None
     champion: Champion | None = None
+    shares: dict[str, float] = dataclasses.field(default_factory=dict)
     lack: str = ""
     promotion: str = ""
     failed: bool = False
 
     def values(self, metric: str) -> list[float]:
         """The metric of each run that has it."""
-        found = (made.metrics.get(f"{self.prefix}{metric}") for made in self.made)
+        found = (made.metrics.get(metric) for made in self.made)
         return [value for value in found if value is not None]
 
 
@@ -92,11 +92,12 @@ def heading(filled: Filled) -> str:
 
 
 def header(table: Table) -> list[str]:
-    """The columns' heads: the row, three of each metric, videos, runs."""
+    """The columns' heads: the row, three or four of each metric, videos, runs."""
     heads = ["row"]
     for column in table.columns:
         name = f"{column.name} %" if column.percent else column.name
-        heads += [name, f"{name} of the champion", f"{name}, the paper"]
+        heads += [name, f"{name} of the champion", *[f"{name}, labels' shares alone"] * table.shares_alone]
+        heads.append(f"{name}, the paper")
     return [*heads, "videos", "runs"]
 
 
@@ -104,7 +105,8 @@ def cells(table: Table, result: Result) -> list[str]:
     """The row's texts, as many as `header` has."""
     shown = [result.recipe.name]
     for column in table.columns:
-        shown += [_mean(column, result), _best(column, result), _told(column, result)]
+        shown += [_mean(column, result), _best(column, result)]
+        shown += [_plain(column, result.shares.get(column.metric))] * table.shares_alone + [_told(column, result)]
     return [*shown, "" if result.videos is None else f"{result.videos:,}", str(len(result.made) or "")]
 
 
@@ -132,6 +134,11 @@ def sentences(filled: Filled) -> list[str]:
             "Ours: mean over the seeds, ± their standard deviation. Champion: the promoted version's own value and the "
             "95 % interval of a bootstrap over the videos."
         )
+    if table.shares_alone:
+        told.append(
+            "Labels' shares alone: every video gets as its scores how often each label stands on the row's training "
+            "videos; a scorer that knows no video."
+        )
     if table.paper:
         told.append(f"The paper: {table.paper}. Its numbers are its own, on other data; they are not comparable.")
     told += table.notes
@@ -157,7 +164,21 @@ def as_csv(filled: Filled) -> str:
     """A line a row and metric, with plain numbers."""
     written = io.StringIO()
     lines = csv.writer(written, lineterminator="\n")
-    heads = ["row", "metric", "mean", "spread", "seeds", "champion", "low", "high", "paper", "videos", "runs", "lack"]
+    heads = [
+        "row",
+        "metric",
+        "mean",
+        "spread",
+        "seeds",
+        "champion",
+        "low",
+        "high",
+        "shares",
+        "paper",
+        "videos",
+        "runs",
+        "lack",
+    ]
     lines.writerow(["table", "data", *heads])
     for result in filled.results:
         for column in filled.table.columns:
@@ -174,6 +195,7 @@ def as_csv(filled: Filled) -> str:
                     statistics.stdev(values) if len(values) > 1 else "",
                     len(values),
                     *(best or ("", "", "")),
+                    result.shares.get(column.metric, ""),
                     "" if paper is None else round(paper / 100, 6) if column.percent else paper,
                     "" if result.videos is None else result.videos,
                     " ".join(made.run for made in result.made),
@@ -331,6 +353,11 @@ def _best(column: Column, result: Result) -> str:
     scale, digits = _shape(column)
     value, low, high = (f"{scale * each:.{digits}f}" for each in found)
     return f"{value} [{low}, {high}]"
+
+
+def _plain(column: Column, value: float | None) -> str:
+    scale, digits = _shape(column)
+    return "" if value is None else f"{scale * value:.{digits}f}"
 
 
 def _told(column: Column, result: Result) -> str:

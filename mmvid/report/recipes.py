@@ -54,6 +54,7 @@ class Table(Options):
     paper: str = option("", "whose numbers stand beside ours, and on which data")
     population: Population = option("all", "videos of validate that its numbers are of")
     frames: bool = option(False, "all rows are of the demo's frame-level records, which models of means read as well")
+    shares_alone: bool = option(False, "also show what the labels' shares alone reach, a scorer that knows no video")
     columns: tuple[Column, ...] = Field(min_length=1, description="metrics")
     rows: tuple[Recipe, ...] = Field(min_length=1, description="rows")
     notes: tuple[str, ...] = option((), "sentences below it")

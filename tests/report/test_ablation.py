@@ -25,8 +25,8 @@ def table(*rows: Recipe, **more) -> Table:
 
 def filled() -> Filled:
     runs = (
-        Made(0, "aaa", "#/0", {"validate/gap": 0.40}),
-        Made(1, "bbb", "#/1", {"validate/gap": 0.42, "validate/loss": 2}),
+        Made(0, "aaa", "#/0", {"gap": 0.40}),
+        Made(1, "bbb", "#/1", {"gap": 0.42, "loss": 2}),
     )
     best = Champion("mmvid-moe", "3", "bbb", {"gap": Interval(0.42, 0.40, 0.45)})
     first = Result(MOE, runs, videos=1234, champion=best, promotion="mmvid-moe: champion is version 3")
