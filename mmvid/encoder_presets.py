@@ -52,7 +52,7 @@ VIDEOGPT: dict[str, dict[str, Any]] = {
         "attention_dropout": 0.0,
         "resnet_width": 8,
         "resnet_size": 96,
-        "condition_position_scale": 1.0,
+        "aligned_condition": True,
         "frame_stride": 2,
         "temperature": 0.0,
         "steps": 600,

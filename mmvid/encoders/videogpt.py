@@ -40,8 +40,8 @@ class Config(Options):
     attention_dropout: float = option(0.3, "dropout of full attention's weights; 0 trains faster", ge=0, lt=1)
     resnet_width: int = option(64, "channels of the first group of the frame ResNet", ge=1)
     resnet_size: int = option(240, "channels of its last; a multiple of heads and of 3", ge=3)
-    condition_position_scale: float = option(
-        0.01, "deviation, at birth, of what tells the places of ResNet features apart; 1 heeds them sooner", gt=0
+    aligned_condition: bool = option(
+        False, "also add the ResNet's features at a code's own place to it; published models only attend to them"
     )
     recompute: bool = option(
         False, "keep fewer activations for the backward pass: less memory, more time", decides=False
@@ -53,6 +53,8 @@ class Config(Options):
         for name, size in sizes.items():
             if size % self.heads or size % 3:
                 raise ValueError(f"{name} must be a multiple of heads ({self.heads}) and of 3, got {size}")
+        if self.aligned_condition and not self.conditioned_frames:
+            raise ValueError("aligned_condition needs conditioned_frames of 1 or more, got 0")
         return self
 
 
@@ -67,14 +69,16 @@ class Model(Encoder):
             raise ValueError(f"{asked}, got {config.conditioned_frames}")
         self.config, self.parts, self.grid = config, {"vqvae": vqvae}, source.grid
         self.vqvae = vqvae.requires_grad_(False).eval()
-        self.resnet = self.condition_position = None
+        self.resnet = self.condition_position = self.aligned = None
         if config.conditioned_frames:
             if source.resolution % 4:
                 raise ValueError(f"resolution must be a multiple of 4 for the frame ResNet, got {source.resolution}")
             side = source.resolution // 4
             self.resnet = FrameResnet(config.resnet_width, config.resnet_size)
             places = config.conditioned_frames, side, side
-            self.condition_position = PositionEmbedding(places, config.resnet_size, config.condition_position_scale)
+            self.condition_position = PositionEmbedding(places, config.resnet_size)
+            if config.aligned_condition:
+                self.aligned = nn.Linear(config.resnet_size, config.width, bias=False)
         self.input = nn.Linear(source.code_size, config.width, bias=False)
         condition = config.resnet_size if config.conditioned_frames else 0
         sizes = config.width, config.heads, config.layers, condition, config.categories, config.dropout
@@ -146,7 +150,22 @@ class Model(Encoder):
             raise ValueError(f"codes must form a grid of {wanted}, got {got}")
         x = functional.embedding(codes.flatten(1), self.code_table())
         recompute = self.config.recompute and torch.is_grad_enabled()
-        return self.transformer.states(x, self._attend, condition, classes, recompute)
+        return self.transformer.states(x, self._attend, condition, classes, recompute, self.places(condition))
+
+    def places(self, condition: Tensor | None) -> Tensor:
+        """What the transformer adds for each code's place: (L, `width`), aligned with the given frames (B, L, `width`).
+
+        Attention has to learn which place of a frame shows what a code will; added at the place itself, the last given
+        frame is heeded from the first steps on.
+        """
+        positions = self.transformer.position()
+        if self.aligned is None:
+            return positions
+        side = self.vqvae.config.resolution // 4
+        frames = condition.unflatten(1, (self.config.conditioned_frames, side, side))
+        times, *area = self.grid
+        local = functional.adaptive_avg_pool2d(frames[:, -1].movedim(-1, 1), area).flatten(2).transpose(1, 2)
+        return positions + self.aligned(local).repeat(1, times, 1)
 
     def code_table(self) -> Tensor:
         """Each code as an input of the transformer, (K, `width`)."""
@@ -218,7 +237,7 @@ class Model(Encoder):
         classes = None if classes is None else _repeated("classes", classes, batch)
         self._check(batch, condition, classes)
         decoder = self.decoder(batch, condition, classes, cache)
-        total = len(decoder.positions)
+        total = self.grid[0] * self.grid[1] * self.grid[2]
         codes = torch.empty(batch, total, dtype=torch.long, device=self.input.weight.device)
         previous = None
         for index in range(total):
@@ -233,7 +252,7 @@ class Model(Encoder):
     ) -> Decoder:
         """What gives the logits of one code after another, those of `logits` to rounding."""
         weights = self.code_table(), self.output.weight
-        return Decoder(self.transformer, *weights, batch, self.layout, condition, classes, cache)
+        return Decoder(self.transformer, *weights, self.places(condition), batch, self.layout, condition, classes, cache)
 
     def _attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         if self.layout is not None:

@@ -22,6 +22,7 @@ class Decoder:
         transformer: in evaluation mode.
         table: each code as an input, (K, D).
         output: weights from features to logits, (K, D).
+        places: what is added at each place, (L, D) or (B, L, D).
         batch: B.
         layout: the sparse attention's, or None for full attention.
         condition: features of the conditioning frames, (B, N, C), or None.
@@ -34,17 +35,17 @@ class Decoder:
         transformer: Transformer,
         table: Tensor,
         output: Tensor,
+        places: Tensor,
         batch: int,
         layout: SparseLayout | None = None,
         condition: Tensor | None = None,
         classes: Tensor | None = None,
         cache: torch.dtype = torch.float32,
     ):
-        self.transformer, self.table, self.output = transformer, table, output
-        self.positions = transformer.position()
+        self.transformer, self.table, self.output, self.places = transformer, table, output, places
         self.start = transformer.start.expand(batch, -1)
         self.steps = [
-            _BlockStep(block, batch, len(self.positions), layout, condition, classes, cache)
+            _BlockStep(block, batch, places.shape[-2], layout, condition, classes, cache)
             for block in transformer.blocks
         ]
         self.gain, self.shift = _rows(transformer.norm.affine(classes))
@@ -53,7 +54,7 @@ class Decoder:
     def step(self, codes: Tensor | None) -> Tensor:
         """Logits (B, K) of the next code; `codes` (B,) are the ones before it, None at the first step."""
         x = self.start if codes is None else functional.embedding(codes, self.table)
-        x = x + self.positions[self.done]
+        x = x + self.places[..., self.done, :]
         for step in self.steps:
             x = step(x, self.done)
         self.done += 1

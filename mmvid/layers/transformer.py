@@ -20,12 +20,12 @@ Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class PositionEmbedding(nn.Module):
-    """A learned vector for each place of a grid: a part for each axis, concatenated; at birth N(0, `scale`^2)."""
+    """A learned vector for each place of a grid: a part for each axis, concatenated; at birth N(0, 0.01^2)."""
 
-    def __init__(self, grid: tuple[int, ...], size: int, scale: float = 0.01):
+    def __init__(self, grid: tuple[int, ...], size: int):
         super().__init__()
         part = size // len(grid)
-        self.axes = nn.ParameterList(nn.Parameter(torch.randn(length, part) * scale) for length in grid)
+        self.axes = nn.ParameterList(nn.Parameter(torch.randn(length, part) * 0.01) for length in grid)
 
     def forward(self) -> Tensor:
         """(places in raster order, D)."""
@@ -150,6 +150,7 @@ class Transformer(nn.Module):
         condition: Tensor | None = None,
         classes: Tensor | None = None,
         recompute: bool = False,
+        places: Tensor | None = None,
     ) -> Iterator[Tensor]:
         """The features after shift and position, then after each block: `depth` + 1 tensors (B, L, D).
 
@@ -159,8 +160,9 @@ class Transformer(nn.Module):
             condition: features of the conditioning frames, (B, N, C).
             classes: int64 (B,).
             recompute: keep no activations of a block for the backward pass but its input.
+            places: what is added at each place, (L, D) or (B, L, D); by default the positions.
         """
-        x = self.shift(x) + self.position()
+        x = self.shift(x) + (self.position() if places is None else places)
         yield x
         for block in self.blocks:
             arguments = x, attend, condition, classes

@@ -114,7 +114,12 @@ def export_checkpoint(model: Encoder, folder: Path) -> list[Path]:
     """Writes the encoder in the published format and gives the files: `vqvae.ckpt`, and `gpt.ckpt` of a VideoGPT.
 
     The original reads a VideoGPT's VQ-VAE from its own file first, whose path is among the arguments.
+
+    Raises:
+        ValueError: if the model has what the original does not know.
     """
+    if isinstance(model, videogpt.Model) and model.aligned is not None:
+        raise ValueError("the published format has no aligned_condition, this model has; train one without it")
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(model, videogpt.Model):
         paths = export_checkpoint(model.vqvae, folder)

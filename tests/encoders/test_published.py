@@ -150,3 +150,12 @@ def test_weights_that_are_missing_unknown_or_of_another_model_are_named(tmp_path
     assert "args.heads" in attempt(lambda _, arguments: arguments.pop("heads"))
     assert "multiple of heads" in attempt(lambda _, arguments: arguments.update(heads=5))
     assert "it has no" in attempt(lambda state, _: state.clear())
+
+
+def test_a_model_that_the_original_does_not_know_is_not_exported(tmp_path):
+    sizes = {"sequence_length": 4, "resolution": 8, "codes": 8, "code_size": 3, "hidden": 4, "residual_layers": 0}
+    options = {"width": 12, "layers": 1, "resnet_width": 2, "resnet_size": 12, "aligned_condition": True}
+    model = videogpt.Model(videogpt.Config(**options), vqvae.Model(vqvae.Config(**sizes)))
+    with pytest.raises(ValueError, match="^the published format has no aligned_condition"):
+        export_checkpoint(model, tmp_path)
+    assert not list(tmp_path.iterdir())

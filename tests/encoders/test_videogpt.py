@@ -17,11 +17,11 @@ from mmvid.layers.transformer import Norm
 GRIDS = [(4, 32, 32), (2, 8, 8), (4, 16, 16), (4, 4, 4), (2, 4, 64), (8, 8, 16)]
 
 
-def make(frames: int = 1, categories: int = 0, attention: str = "full", seed: int = 0, side: int = 16, length: int = 8):
+def make(frames: int = 1, categories: int = 0, attention: str = "full", seed: int = 0, side: int = 16, length: int = 8, **more):
     """A small model in evaluation mode whose logits are spread as a trained one's."""
     torch.manual_seed(seed)
     sizes = {"sequence_length": length, "resolution": side, "codes": 32, "code_size": 12, "hidden": 8}
-    options = {"width": 24, "layers": 2, "resnet_width": 4, "resnet_size": 24, "attention": attention}
+    options = {"width": 24, "layers": 2, "resnet_width": 4, "resnet_size": 24, "attention": attention, **more}
     source = vqvae.Model(vqvae.Config(**sizes, residual_layers=1))
     model = videogpt.Model(videogpt.Config(conditioned_frames=frames, categories=categories, **options), source)
     torch.nn.init.normal_(model.output.weight, std=0.5)
@@ -79,10 +79,13 @@ def test_a_grid_that_blocks_do_not_fill_is_refused():
 
 
 @pytest.mark.parametrize("attention", ["full", "sparse"])
-@pytest.mark.parametrize("frames, categories", [(1, 0), (3, 0), (0, 5), (2, 5), (0, 0)])
+@pytest.mark.parametrize(
+    "frames, categories, aligned",
+    [(1, 0, False), (3, 0, False), (0, 5, False), (2, 5, False), (0, 0, False), (1, 0, True), (3, 5, True)],
+)
 @torch.no_grad()
-def test_decoding_agrees_with_the_whole_forward_pass(attention, frames, categories):
-    model = make(frames, categories, attention, side=32)
+def test_decoding_agrees_with_the_whole_forward_pass(attention, frames, categories, aligned):
+    model = make(frames, categories, attention, side=32, aligned_condition=aligned)
     codes = torch.randint(32, (2, *model.grid))
     condition = model.conditioning(torch.rand(2, 3, 8, 32, 32) - 0.5)
     classes = torch.tensor([1, 4]) if categories else None
@@ -91,6 +94,17 @@ def test_decoding_agrees_with_the_whole_forward_pass(attention, frames, categori
     whole = model.logits(codes, condition, classes).flatten(1, 3)
     assert whole.std() > 1
     torch.testing.assert_close(stepped, whole, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_an_aligned_condition_adds_the_features_of_a_codes_own_place():
+    model = make(2, side=32, aligned_condition=True)  # features of 2 frames, 8 x 8; codes 2 x 16 x 16
+    condition = model.conditioning(torch.rand(3, 3, 8, 32, 32) - 0.5)
+    added = (model.places(condition) - model.transformer.position()).view(3, 2, 16, 16, -1)
+    last = condition.view(3, 2, 8, 8, -1)[:, 1]
+    for time, row, column in [(0, 0, 0), (1, 5, 2)]:
+        torch.testing.assert_close(added[:, time, row, column], model.aligned(last[:, row // 2, column // 2]))
+    assert make(1, side=32).places(None).shape == (512, 24)
 
 
 @torch.no_grad()
@@ -219,6 +233,7 @@ def test_what_a_model_is_conditioned_on_must_be_given():
         ({"width": 100}, "width must be a multiple of heads .4. and of 3, got 100"),
         ({"resnet_size": 100}, "resnet_size must be a multiple"),
         ({"attention": "axial"}, "full"),
+        ({"aligned_condition": True, "conditioned_frames": 0}, "aligned_condition needs conditioned_frames of 1"),
     ],
 )
 def test_options_that_do_not_fit(options, sentence):
