@@ -38,7 +38,7 @@ FLOORS = [
     {"ensemble_package"},
     {"clipset", "dataset", "encoder_experiment", "experiment", "serving", "textual"},
     {"encoder_serving", "ensemble_serving", "served", "registry", "search"},
-    {"ensembling", "plugin", "report", "served_encoder", "served_ensemble"},
+    {"bulk", "ensembling", "plugin", "report", "served_encoder", "served_ensemble"},
     {"promotion", "upkeep"},
     {"steps"},
 ]

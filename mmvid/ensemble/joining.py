@@ -78,7 +78,7 @@ class Joined:
             if member.predictions.num_classes != self.classes:
                 counts = f"{self.classes} and {member.predictions.num_classes}"
                 raise ValueError(f"members must have one vocabulary, {members[0].name} and {member.name} have {counts}")
-        self.rows = [_rows(self.ids, member) for member in members]
+        self.rows = [rows_of(self.ids, member.predictions.ids, member.name) for member in members]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -212,19 +212,27 @@ def _shown(rows: np.ndarray, progress: str) -> Iterator[np.ndarray]:
     return iter(tqdm(blocks, desc=progress, unit="block", disable=not (progress and sys.stderr.isatty())))
 
 
-def _rows(ids: list[str], member: Member) -> np.ndarray:
-    """The row of each id in a member's predictions, int64 (N,)."""
-    own = member.predictions.ids
+def rows_of(ids: list[str], own: list[str], name: str) -> np.ndarray:
+    """The row of each video among those that somebody has, int64 (N,).
+
+    Args:
+        ids: the videos that are wanted, in order.
+        own: the videos that there are, in any order.
+        name: whose they are, for errors.
+
+    Raises:
+        ValueError: if a video is lacking, one too many, or there twice; the sentence names it.
+    """
     places = {video: row for row, video in enumerate(own)}
     if len(places) < len(own):
         seen: set[str] = set()
         twice = next(video for video in own if video in seen or seen.add(video))
-        raise ValueError(f"{member.name} must have each video once, {twice!r} is there twice")
+        raise ValueError(f"{name} must have each video once, {twice!r} is there twice")
     lacking = next((video for video in ids if video not in places), None)
     if lacking is not None:
-        raise ValueError(f"{member.name} must have predictions of all videos, {lacking!r} is not there")
+        raise ValueError(f"{name} must have predictions of all videos, {lacking!r} is not there")
     if len(own) > len(ids):
         known = set(ids)
         other = next(video for video in own if video not in known)
-        raise ValueError(f"{member.name} must have predictions of the data set's videos only, it has {other!r}")
+        raise ValueError(f"{name} must have predictions of the data set's videos only, it has {other!r}")
     return np.fromiter((places[video] for video in ids), np.int64, len(ids))
