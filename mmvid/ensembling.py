@@ -16,6 +16,7 @@ from mmvid.config import Options, deciding
 from mmvid.ensemble.joining import Joined, Member, blend, taught_pairs
 from mmvid.ensemble.model import FITTED_ON, HALVES, MemberWords
 from mmvid.ensemble_package import PREFIX, EnsemblePackage
+from mmvid.metrics import ranking
 from mmvid.packaging import Package
 from mmvid.predictions import Predictions
 from mmvid.records.store import Store
@@ -190,7 +191,7 @@ def run(name: str, config: Options, sources: list[Source], store: Store, *, key:
         with_text = store.has_text(split)
         groups = {"with_text": with_text, "without_text": ~with_text} if with_text.any() else {}
         scored = evaluation.score(found.predictions, groups)
-        cut = evaluation.score(found.cut)["gap"]
+        cut = ranking.gap_of(found.cut.ranked())
         scored |= {"cut/gap": cut, "cut_cost": scored["gap"] - cut}
         scored |= {"pairs": float(found.rescored[1]), "pairs/rescored": float(found.rescored[0])}
         metrics |= {f"{split}/{metric}": value for metric, value in scored.items()}

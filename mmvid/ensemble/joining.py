@@ -21,6 +21,7 @@ from mmvid.permutation import Permutation
 from mmvid.predictions import KEPT, Predictions
 
 BLOCK = 256  # videos that are dense at once: of 6 members and 4716 classes 29 MB, and some times that on the way
+CUT_KEPT = 20  # what GAP looks at
 
 Rescore = Callable[[np.ndarray], Tensor]
 """Row numbers of a split, (B,) -> a member's scores of all classes, (B, C)."""
@@ -113,7 +114,7 @@ class Blended:
 
     Attributes:
         predictions: exact on the union of what the members kept.
-        cut: the same if a pair that a member did not keep had the score 0 there.
+        cut: the same if a pair that a member did not keep had the score 0 there; the `CUT_KEPT` best classes.
         rescored: pairs that were scored again, and pairs in all, of all members.
     """
 
@@ -141,10 +142,12 @@ def blend(
         fitted: whether the videos are those of gate, which the blends are fitted on.
         progress: what a progress bar is headed with; none shows no bar.
     """
-    kept = min(KEPT, joined.classes)
-    parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {"whole": [], "cut": []}
+    count = len(joined)
+    sizes = {"whole": min(KEPT, joined.classes), "cut": min(CUT_KEPT, joined.classes)}
+    classes = {name: np.empty((count, kept), np.int32) for name, kept in sizes.items()}
+    values = {name: np.empty((count, kept), np.float32) for name, kept in sizes.items()}
     again = pairs = 0
-    for rows in _shown(np.arange(len(joined)), progress):
+    for rows in _shown(np.arange(count), progress):
         block = joined.block(rows, ensemble.top)
         halves = halves_of([joined.ids[row] for row in rows]) if fitted else None
         whole = ensemble.of_some(block.scores, block.ranks, block.considered, halves)
@@ -154,21 +157,13 @@ def blend(
             zeros = torch.where(block.missing, 0, block.scores)
             cut += ensemble.of_some(zeros, block.ranks, lacking, halves)
         for name, scores in (("whole", whole), ("cut", cut)):
-            values, best = best_classes(scores, kept)
-            parts[name].append((values.numpy(), best.numpy().astype(np.int32)))
+            best = best_classes(scores, sizes[name])
+            values[name][rows], classes[name][rows] = best[0].numpy(), best[1].numpy()
         again += int(block.missing.sum())
         pairs += int(block.considered.sum()) * len(joined.members)
+    truth, offsets = (None, None) if labels is None else labels
     whole, cut = (
-        Predictions(
-            ids=joined.ids,
-            classes=np.concatenate([classes for _, classes in found]),
-            scores=np.concatenate([scores for scores, _ in found]),
-            labels=None if labels is None else labels[0],
-            offsets=None if labels is None else labels[1],
-            num_classes=joined.classes,
-            key=key,
-        )
-        for found in parts.values()
+        Predictions(joined.ids, classes[name], values[name], truth, offsets, joined.classes, key) for name in sizes
     )
     return Blended(whole, cut, (again, pairs))
 
