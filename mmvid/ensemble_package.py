@@ -18,6 +18,7 @@ from mmvid.ensemble.model import Ensemble
 from mmvid.packaging import Package
 from mmvid.records.schema import Schema
 from mmvid.records.store import Store
+from mmvid.records.textset import TextSet
 
 FORMAT = 1
 PREFIX = "ensemble_"
@@ -57,10 +58,10 @@ class EnsemblePackage:
         """The name of each class."""
         return self.members[0].labels
 
-    def obstacle(self, store: Store) -> str | None:
-        """Why the ensemble cannot be measured on a data set, or None where it can."""
+    def obstacle(self, store: Store, textset: TextSet | None = None) -> str | None:
+        """Why the ensemble cannot be measured on a data set, whose words `textset` holds, or None where it can."""
         for origin, member in zip(self.origins, self.members, strict=True):
-            if (found := member.obstacle(store)) is not None:
+            if (found := member.obstacle(store, textset)) is not None:
                 return f"of its member {member.name} (run {origin}): {found}"
         return None
 

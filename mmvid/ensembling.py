@@ -21,8 +21,8 @@ from mmvid.packaging import Package
 from mmvid.predictions import Predictions
 from mmvid.records.store import Store
 from mmvid.records.textset import TextSet
-from mmvid.records.words import NO_WORDS, Words, numbers_for
-from mmvid.registry import versions
+from mmvid.records.words import NO_WORDS, Words
+from mmvid.registry import measurement, versions
 from mmvid.runs import Finished, Task, load_run
 
 SPLITS = (FITTED_ON, "validate")
@@ -107,7 +107,7 @@ def words_of(package: Package | EnsemblePackage, run: Finished, store: Store) ->
     textset = TextSet.open(run.tags.get("mmvid.text.set", ""))
     if textset.store_digest != store.base.digest:
         raise ValueError(f"{package.name} (run {run.id}) reads words, and its text set is of another data set")
-    return experiment.words_of(package.model, textset, numbers_for(textset, package.words))
+    return measurement.words_of(package, textset)
 
 
 def find_store(sources: list[Source]) -> Store:

@@ -141,8 +141,11 @@ def run(
         setup, store, textset, report=report, checkpoints=checkpoints, callbacks=callbacks, progress=progress
     )
     words = words_of(model, textset)
+    commonest = commonest_label(store)
     learned = batches(store, "train", model, setup.train.batch_size, words=words, learn=True)
     counted = {"train/videos": float(learned.count)}
+    if commonest is not None:
+        counted["train/commonest_label"] = float(commonest)
     if model.reads_text:
         counted |= {f"train/{field}/cut": float(count) for field, count in words.cut("train").items()}
     seconds = {"fit": time.monotonic() - started}
@@ -293,7 +296,8 @@ def predict_split(
     watch: Callable[[Tensor, Batch], None] = lambda scores, batch: None,
 ) -> tuple[Predictions, dict[str, float]]:
     """Predictions of a split and their metrics: over all videos, with text, without text; of a classifier that reads
-    words also with a word that it knows, and without.
+    words also with a word that it knows, and without. GAP of each also as if there were not the commonest label of
+    train.
 
     Of rated segments also `segment_map`, from the scores of all classes, which the predictions do not keep; `watch` is
     shown each batch with these scores.
@@ -318,5 +322,12 @@ def predict_split(
     if words.fields:
         known = words.known(split)
         groups |= {"with_known_word": known, "without_known_word": ~known}
-    metrics = evaluation.score(predictions, groups)
+    metrics = evaluation.score(predictions, groups, commonest_label(store))
     return predictions, metrics | ({"segment_map": meter.compute()} if meter.seen else {})
+
+
+def commonest_label(store: Store) -> int | None:
+    """The label that most videos of train have; None where that says little: of rated segments, and of two classes."""
+    counts = store.label_counts("train")
+    says_little = store.schema.segments is not None or len(counts) < 3 or not counts.any()
+    return None if says_little else int(counts.argmax())

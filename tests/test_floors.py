@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # From the ground up; rooms that share a line do not know each other.
 FLOORS = [
+    {"epochs"},
     {"config", "catalogue", "console", "draws", "durable", "liveness", "permutation", "ranks", "sources", "storage"},
     {
         "tasks",
@@ -22,7 +23,8 @@ FLOORS = [
         "presets",
     },
     {"records", "clips", "runs"},
-    {"classifiers", "encoders", "feature_cache", "segmenters"},
+    {"links"},
+    {"classifiers", "encoders", "feature_cache", "labelled", "segmenters"},
     {
         "blends",
         "clip_evaluation",
@@ -33,13 +35,13 @@ FLOORS = [
         "published",
         "text_encoder",
     },
-    {"ensemble", "evaluation", "fvd"},
-    {"logged", "packaging"},
+    {"ensemble", "evaluation", "fvd", "latents"},
+    {"logged", "packaging", "segmentation"},
     {"ensemble_package"},
     {"clipset", "dataset", "encoder_experiment", "experiment", "serving", "textual"},
-    {"encoder_serving", "ensemble_serving", "served", "registry", "search"},
-    {"bulk", "ensembling", "plugin", "report", "served_encoder", "served_ensemble"},
-    {"promotion", "upkeep"},
+    {"encoder_serving", "ensemble_serving", "maskset", "served", "registry", "search"},
+    {"bulk", "ensembling", "plugin", "report", "segmentation_serving", "served_encoder", "served_ensemble"},
+    {"promotion", "served_segmenter", "upkeep"},
     {"steps"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -47,6 +49,7 @@ MLFLOW_ROOMS = {
     *(
         "logged",
         "runs",
+        "links",
         "packaging",
         "serving",
         "served",
@@ -54,6 +57,8 @@ MLFLOW_ROOMS = {
         "ensemble_serving",
         "served_encoder",
         "served_ensemble",
+        "segmentation_serving",
+        "served_segmenter",
         "registry",
         "plugin",
         "upkeep",

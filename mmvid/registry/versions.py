@@ -91,6 +91,11 @@ def aliased(name: str, alias: str, client: MlflowClient | None = None) -> str | 
         raise  # a registry that cannot be reached has a champion all the same
 
 
+def run_of(name: str, version: str) -> str:
+    """The id of the run that a version came from."""
+    return MlflowClient().get_model_version(name, version).run_id
+
+
 def crown(name: str, version: str, *, expected: str | None, client: MlflowClient | None = None) -> bool:
     """Makes a version the champion, if the champion is still the one that it was held against.
 
