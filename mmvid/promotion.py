@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 from mmvid import ensemble_serving, predictions
-from mmvid.links import run_link
 from mmvid.ensemble_package import EnsemblePackage
+from mmvid.links import run_link
 from mmvid.metrics.bootstrap import Interval
 from mmvid.packaging import Package
 from mmvid.records.store import Store
