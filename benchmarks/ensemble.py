@@ -6,10 +6,12 @@ The members' scores are made: of each video and class a number that the members 
 the best classes more or less as trained models do; three of the ten that are best without the members' own part are the
 labels. Their best 100 are written as Arrow files and read by way of the page cache, as those of runs are. What a member
 did not keep is drawn again, which stands for the forward pass of a real one, and its time is told apart. A row has a
-process of its own; the peak is that of the process, of which the page cache may be taken back at any time.
+process of its own; the peak is that of the process, of which the page cache may be taken back at any time. That of
+1.4 million videos is told by the growth from a quarter of the videos to all of them.
 """
 
 import argparse
+import dataclasses
 import functools
 import json
 import resource
@@ -42,6 +44,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--rows", default=",".join(ROWS), help=f"some of {','.join(ROWS)}")
     parser.add_argument("--row", help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
+    parser.add_argument("--some", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.row:
         print(json.dumps(make(options) if options.row == "make" else measure(options)))
@@ -52,13 +55,20 @@ def main(argv: list[str]) -> None:
     print(f"{'row':<10}{'fit CPU s':>10}{'CPU s':>8}{'of it drawn':>12}{'peak MiB':>10}{'at 1.4 M, GiB':>15}  notes")
     with tempfile.TemporaryDirectory() as folder:
         for row in ("make", *options.rows.split(",")):
-            command = [sys.executable, "-m", "benchmarks.ensemble", *argv, "--row", row, "--folder", folder]
-            told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            told = run(row, folder, argv)
             if row != "make":
-                # What grows with the videos is all but the libraries, whose memory was measured before.
-                large = (told["before"] + (told["peak"] - told["before"]) * SCALE / options.videos) / 1024
+                some = run(row, folder, argv, options.videos // 4)
+                growth = (told["peak"] - some["peak"]) / (options.videos - options.videos // 4)
+                large = (told["peak"] + growth * (SCALE - options.videos)) / 1024
                 times = f"{told['fit']:>10.1f}{told['cpu']:>8.1f}{told['drawn']:>12.1f}{told['peak']:>10,.0f}"
                 print(f"{row:<10}{times}{large:>15.1f}  {told['notes']}", flush=True)
+
+
+def run(row: str, folder: str, argv: list[str], some: int = 0) -> dict:
+    """A row in a process of its own, of all videos or the first `some`."""
+    command = [sys.executable, "-m", "benchmarks.ensemble", *argv, "--row", row, "--folder", folder]
+    command += ["--some", str(some)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 @functools.lru_cache(maxsize=1)
@@ -104,11 +114,12 @@ def measure(options: argparse.Namespace) -> dict:
         drawn[0] += time.process_time() - started
         return found
 
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    members = [
-        Member(str(n), predictions.read(Path(options.folder) / f"{n}.arrow"), functools.partial(rescore, n))
-        for n in range(options.members)
-    ]
+    members = []
+    for number in range(options.members):
+        kept = predictions.read(Path(options.folder) / f"{number}.arrow")
+        if options.some:
+            kept = first_of(kept, options.some)
+        members.append(Member(str(number), kept, functools.partial(rescore, number)))
     first = members[0].predictions
     labels = first.labels, first.offsets
     joined = Joined(first.ids, members)
@@ -125,7 +136,14 @@ def measure(options: argparse.Namespace) -> dict:
     share = found.rescored[0] / found.rescored[1]
     notes = f"GAP {whole:.4f}, with the cut {cut:.4f}; {share:.0%} of the pairs scored again"
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"fit": fit_seconds, "cpu": seconds, "drawn": drawn[0], "peak": peak, "before": before, "notes": notes}
+    return {"fit": fit_seconds, "cpu": seconds, "drawn": drawn[0], "peak": peak, "notes": notes}
+
+
+def first_of(kept: Predictions, count: int) -> Predictions:
+    """The first videos of predictions, as views."""
+    rows = {name: getattr(kept, name)[:count] for name in ("ids", "classes", "scores")}
+    labels, offsets = kept.labels[: kept.offsets[count]], kept.offsets[: count + 1]
+    return dataclasses.replace(kept, **rows, labels=labels, offsets=offsets)
 
 
 def fit(kind, config, joined: Joined, labels: tuple[np.ndarray, np.ndarray]) -> list[blends.Blend]:
