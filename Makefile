@@ -42,6 +42,7 @@ bench: .venv/.test
 	$(BIN)/python -m benchmarks.textcnn
 	$(BIN)/python -m benchmarks.text
 	$(BIN)/python -m benchmarks.language
+	$(BIN)/python -m benchmarks.ensemble
 
 # Each target for FUZZ_SECONDS, from the corpus that earlier runs left in .fuzz; an input that breaks it is kept there.
 fuzz: $(FUZZ)

@@ -14,14 +14,15 @@ from mmvid import blends, ensemble_package, ensemble_serving, evaluation, experi
 from mmvid.blends import Blend
 from mmvid.config import Options, deciding
 from mmvid.ensemble.joining import Joined, Member, blend, taught_pairs
-from mmvid.ensemble.model import FITTED_ON, HALVES
+from mmvid.ensemble.model import FITTED_ON, HALVES, MemberWords
 from mmvid.ensemble_package import PREFIX, EnsemblePackage
+from mmvid.metrics import ranking
 from mmvid.packaging import Package
 from mmvid.predictions import Predictions
 from mmvid.records.store import Store
 from mmvid.records.textset import TextSet
-from mmvid.records.words import numbers_for
-from mmvid.registry import versions
+from mmvid.records.words import NO_WORDS, Words
+from mmvid.registry import measurement, versions
 from mmvid.runs import Finished, Task, load_run
 
 SPLITS = (FITTED_ON, "validate")
@@ -29,11 +30,10 @@ SPLITS = (FITTED_ON, "validate")
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A member as it is found: its run, its package, and the words that it reads of the data set, if it reads any."""
+    """A member as it is found: its run and its package."""
 
     run: Finished
     package: Package
-    textset: TextSet | None
 
     @property
     def name(self) -> str:
@@ -67,23 +67,47 @@ def find_sources(members: list[str]) -> list[Source]:
     """The members behind ids of runs and URIs of registered versions.
 
     Raises:
-        ValueError: if there are fewer than two, one comes twice, is not there or no classifier, or has no text set.
+        ValueError: if there are fewer than two, one comes twice, is not there, or is no classifier.
     """
     if len(members) < 2:
         raise ValueError(f"members must be at least 2 runs or registered models, got {len(members)}")
     found: list[Source] = []
     for member in members:
-        run = versions.run_behind(member) if member.startswith("models:/") else load_run(member)
+        run = run_of(member)
         if run.id in (other.run.id for other in found):
             raise ValueError(f"members must be distinct, run {run.id} is there twice")
         package = ensemble_serving.load_logged(versions.model_uri(run))
         if not isinstance(package, Package):
             raise ValueError(f"members must be classifiers, run {run.id} is an {package.name}")
-        place = run.tags.get("mmvid.text.set", "")
-        if package.model.reads_text and not place:
-            raise ValueError(f"run {run.id} must say which text set it was trained on, it does not")
-        found.append(Source(run, package, TextSet.open(place) if package.model.reads_text else None))
+        found.append(Source(run, package))
     return found
+
+
+def run_of(model: str) -> Finished:
+    """The run behind a run's id or `models:/name/version` or `models:/name@alias`.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    return versions.run_behind(model) if model.startswith("models:/") else load_run(model)
+
+
+def words_of(package: Package | EnsemblePackage, run: Finished, store: Store) -> Words:
+    """The words of a data set that a package reads, from the text sets that its runs were trained on.
+
+    Raises:
+        ValueError: if it reads words, and those text sets are of another data set, or gone.
+    """
+    if isinstance(package, EnsemblePackage):
+        runs = [load_run(origin) for origin in package.origins]
+        own = tuple(words_of(*pair, store) for pair in zip(package.members, runs, strict=True))
+        return MemberWords(fields=package.model.reads_text, members=own)
+    if not package.model.reads_text:
+        return NO_WORDS
+    textset = TextSet.open(run.tags.get("mmvid.text.set", ""))
+    if textset.store_digest != store.base.digest:
+        raise ValueError(f"{package.name} (run {run.id}) reads words, and its text set is of another data set")
+    return measurement.words_of(package, textset)
 
 
 def find_store(sources: list[Source]) -> Store:
@@ -108,10 +132,13 @@ def find_store(sources: list[Source]) -> Store:
 
 
 def _obstacle(source: Source, store: Store) -> str | None:
-    if source.package.model.reads_text:
-        same = source.textset.store_digest == store.base.digest
-        return None if same else "its text set is another data set's"
-    return source.package.obstacle(store)
+    if not source.package.model.reads_text:
+        return source.package.obstacle(store)
+    try:
+        words_of(source.package, source.run, store)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def task(name: str, config: Options, sources: list[Source], store: Store) -> Task:
@@ -164,7 +191,7 @@ def run(name: str, config: Options, sources: list[Source], store: Store, *, key:
         with_text = store.has_text(split)
         groups = {"with_text": with_text, "without_text": ~with_text} if with_text.any() else {}
         scored = evaluation.score(found.predictions, groups)
-        cut = evaluation.score(found.cut)["gap"]
+        cut = ranking.gap_of(found.cut.ranked())
         scored |= {"cut/gap": cut, "cut_cost": scored["gap"] - cut}
         scored |= {"pairs": float(found.rescored[1]), "pairs/rescored": float(found.rescored[0])}
         metrics |= {f"{split}/{metric}": value for metric, value in scored.items()}
@@ -223,8 +250,7 @@ class Rescorer:
 
     def __init__(self, source: Source, store: Store, split: str):
         self.model = source.package.model
-        numbers = None if source.textset is None else numbers_for(source.textset, source.package.words)
-        words = experiment.words_of(self.model, source.textset, numbers)
+        words = words_of(source.package, source.run, store)
         self.loader = experiment.batches(store, split, self.model, experiment.PREDICT_BATCH, words=words)
 
     @torch.inference_mode()

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from mmvid import ensemble_serving, predictions
+from mmvid.ensemble_package import EnsemblePackage
 from mmvid.links import run_link
 from mmvid.metrics.bootstrap import Interval
 from mmvid.packaging import Package
@@ -39,7 +40,7 @@ class _Candidate:
 
     name: str
     run: Finished
-    package: Package
+    package: Package | EnsemblePackage
     store: Store
     textset: TextSet | None
     rules: Rules
@@ -133,7 +134,7 @@ def _decide(command: Command, run: Run, held: _Candidate, measured: Measured, ch
 
 
 def _measure(
-    command: Command, parent: Run, role: str, package: Package, store: Store, textset: TextSet | None
+    command: Command, parent: Run, role: str, package: Package | EnsemblePackage, store: Store, textset: TextSet | None
 ) -> Measured:
     """Measures a model in a nested run, and tells the parent under `<role>/`."""
     inputs = {"data": store.digest} | ({} if textset is None else {"text": textset.digest})

@@ -82,7 +82,7 @@ def log_outcome(run: Run, outcome: Outcome, sources: list[Source], store: Store)
         place = Path(folder) / "package"
         ensemble_package.save(package, place)
         run.tags({"mmvid.model": ensemble_serving.log_model(package, place, packaging.pinned_requirements())})
-    texts = {str(each.textset.folder) for each in sources if each.textset is not None}
+    texts = {each.run.tags["mmvid.text.set"] for each in sources if each.package.model.reads_text}
     if len(texts) == 1:  # what a promotion reads
         run.tags({"mmvid.text.set": texts.pop()})
     run.tags({"mmvid.data.store": store.folder, "mmvid.members": ",".join(package.origins)})

@@ -40,7 +40,7 @@ FLOORS = [
     {"ensemble_package"},
     {"clipset", "dataset", "encoder_experiment", "experiment", "serving", "textual"},
     {"encoder_serving", "ensemble_serving", "maskset", "served", "registry", "search"},
-    {"ensembling", "plugin", "report", "segmentation_serving", "served_encoder", "served_ensemble"},
+    {"bulk", "ensembling", "plugin", "report", "segmentation_serving", "served_encoder", "served_ensemble"},
     {"promotion", "served_segmenter", "upkeep"},
     {"steps"},
 ]

@@ -78,6 +78,12 @@ def test_every_classifier_has_an_entry_point():
     assert {f"train_{name}" for name in classifiers.names()} <= ENTRIES.keys()
 
 
+def test_every_blend_has_an_entry_point():
+    from mmvid import blends
+
+    assert {f"ensemble_{name}" for name in blends.names()} <= ENTRIES.keys()
+
+
 def test_the_readme_names_every_entry_point():
     readme = (ROOT / "README.md").read_text()
     assert [entry for entry in ENTRIES if entry not in readme] == []

@@ -21,6 +21,7 @@ from mmvid.permutation import Permutation
 from mmvid.predictions import KEPT, Predictions
 
 BLOCK = 256  # videos that are dense at once: of 6 members and 4716 classes 29 MB, and some times that on the way
+CUT_KEPT = 20  # what GAP looks at
 
 Rescore = Callable[[np.ndarray], Tensor]
 """Row numbers of a split, (B,) -> a member's scores of all classes, (B, C)."""
@@ -78,7 +79,7 @@ class Joined:
             if member.predictions.num_classes != self.classes:
                 counts = f"{self.classes} and {member.predictions.num_classes}"
                 raise ValueError(f"members must have one vocabulary, {members[0].name} and {member.name} have {counts}")
-        self.rows = [_rows(self.ids, member) for member in members]
+        self.rows = [rows_of(self.ids, member.predictions.ids, member.name) for member in members]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -113,7 +114,7 @@ class Blended:
 
     Attributes:
         predictions: exact on the union of what the members kept.
-        cut: the same if a pair that a member did not keep had the score 0 there.
+        cut: the same if a pair that a member did not keep had the score 0 there; the `CUT_KEPT` best classes.
         rescored: pairs that were scored again, and pairs in all, of all members.
     """
 
@@ -141,10 +142,12 @@ def blend(
         fitted: whether the videos are those of gate, which the blends are fitted on.
         progress: what a progress bar is headed with; none shows no bar.
     """
-    kept = min(KEPT, joined.classes)
-    parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {"whole": [], "cut": []}
+    count = len(joined)
+    sizes = {"whole": min(KEPT, joined.classes), "cut": min(CUT_KEPT, joined.classes)}
+    classes = {name: np.empty((count, kept), np.int32) for name, kept in sizes.items()}
+    values = {name: np.empty((count, kept), np.float32) for name, kept in sizes.items()}
     again = pairs = 0
-    for rows in _shown(np.arange(len(joined)), progress):
+    for rows in _shown(np.arange(count), progress):
         block = joined.block(rows, ensemble.top)
         halves = halves_of([joined.ids[row] for row in rows]) if fitted else None
         whole = ensemble.of_some(block.scores, block.ranks, block.considered, halves)
@@ -154,21 +157,13 @@ def blend(
             zeros = torch.where(block.missing, 0, block.scores)
             cut += ensemble.of_some(zeros, block.ranks, lacking, halves)
         for name, scores in (("whole", whole), ("cut", cut)):
-            values, best = best_classes(scores, kept)
-            parts[name].append((values.numpy(), best.numpy().astype(np.int32)))
+            best = best_classes(scores, sizes[name])
+            values[name][rows], classes[name][rows] = best[0].numpy(), best[1].numpy()
         again += int(block.missing.sum())
         pairs += int(block.considered.sum()) * len(joined.members)
+    truth, offsets = (None, None) if labels is None else labels
     whole, cut = (
-        Predictions(
-            ids=joined.ids,
-            classes=np.concatenate([classes for _, classes in found]),
-            scores=np.concatenate([scores for scores, _ in found]),
-            labels=None if labels is None else labels[0],
-            offsets=None if labels is None else labels[1],
-            num_classes=joined.classes,
-            key=key,
-        )
-        for found in parts.values()
+        Predictions(joined.ids, classes[name], values[name], truth, offsets, joined.classes, key) for name in sizes
     )
     return Blended(whole, cut, (again, pairs))
 
@@ -212,19 +207,27 @@ def _shown(rows: np.ndarray, progress: str) -> Iterator[np.ndarray]:
     return iter(tqdm(blocks, desc=progress, unit="block", disable=not (progress and sys.stderr.isatty())))
 
 
-def _rows(ids: list[str], member: Member) -> np.ndarray:
-    """The row of each id in a member's predictions, int64 (N,)."""
-    own = member.predictions.ids
+def rows_of(ids: list[str], own: list[str], name: str) -> np.ndarray:
+    """The row of each video among those that somebody has, int64 (N,).
+
+    Args:
+        ids: the videos that are wanted, in order.
+        own: the videos that there are, in any order.
+        name: whose they are, for errors.
+
+    Raises:
+        ValueError: if a video is lacking, one too many, or there twice; the sentence names it.
+    """
     places = {video: row for row, video in enumerate(own)}
     if len(places) < len(own):
         seen: set[str] = set()
         twice = next(video for video in own if video in seen or seen.add(video))
-        raise ValueError(f"{member.name} must have each video once, {twice!r} is there twice")
+        raise ValueError(f"{name} must have each video once, {twice!r} is there twice")
     lacking = next((video for video in ids if video not in places), None)
     if lacking is not None:
-        raise ValueError(f"{member.name} must have predictions of all videos, {lacking!r} is not there")
+        raise ValueError(f"{name} must have predictions of all videos, {lacking!r} is not there")
     if len(own) > len(ids):
         known = set(ids)
         other = next(video for video in own if video not in known)
-        raise ValueError(f"{member.name} must have predictions of the data set's videos only, it has {other!r}")
+        raise ValueError(f"{name} must have predictions of the data set's videos only, it has {other!r}")
     return np.fromiter((places[video] for video in ids), np.int64, len(ids))

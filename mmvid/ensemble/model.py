@@ -68,9 +68,15 @@ class MemberLoader:
         return len(self.loaders[0])
 
     def __iter__(self) -> Iterator[MemberBatches]:
-        fitted = self.loaders[0].split == FITTED_ON
         for members in zip(*self.loaders, strict=True):
-            yield together(members, halves_of(members[0].ids) if fitted else None)
+            yield self._together(members)
+
+    def read(self, rows: np.ndarray) -> MemberBatches:
+        """The videos of these rows of the split, int64 (B,)."""
+        return self._together(tuple(loader.read(rows) for loader in self.loaders))
+
+    def _together(self, members: tuple[Batch, ...]) -> MemberBatches:
+        return together(members, halves_of(members[0].ids) if self.loaders[0].split == FITTED_ON else None)
 
 
 class Ensemble(nn.Module):

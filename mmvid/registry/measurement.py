@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from mmvid import experiment
+from mmvid.ensemble.model import MemberWords
+from mmvid.ensemble_package import EnsemblePackage
 from mmvid.metrics.bootstrap import (
     Interval,
     Items,
@@ -76,11 +78,13 @@ class _Rated:
         return {"segment_map": MeanAveragePrecision(items, videos, float("nan"))}
 
 
-def measure(package: Package, store: Store, textset: TextSet | None = None, *, progress: bool = False) -> Measured:
+def measure(
+    package: Package | EnsemblePackage, store: Store, textset: TextSet | None = None, *, progress: bool = False
+) -> Measured:
     """Scores the split `gate` and times single videos.
 
     Args:
-        package: the classifier.
+        package: the classifier, or an ensemble.
         store: the data set.
         textset: the words of its titles and keywords, for a classifier that reads words. It may be another one than
             that of its training: words go by their spelling, and those that the classifier does not know are left out.
@@ -105,8 +109,11 @@ def measure(package: Package, store: Store, textset: TextSet | None = None, *, p
     return Measured(known | costs(package, store, words), measures, len(ones), predictions, store.digest)
 
 
-def words_of(package: Package, textset: TextSet | None) -> Words:
-    """The words of a text set in a package's own numbers, where it reads words."""
+def words_of(package: Package | EnsemblePackage, textset: TextSet | None) -> Words:
+    """The words of a text set in a package's own numbers, where it reads words; of an ensemble in its members'."""
+    if isinstance(package, EnsemblePackage):
+        own = tuple(words_of(member, textset) for member in package.members)
+        return MemberWords(fields=package.model.reads_text, members=own)
     numbers = None if textset is None else numbers_for(textset, package.words)
     return experiment.words_of(package.model, textset, numbers)
 
@@ -119,7 +126,7 @@ def rare_classes(store: Store) -> np.ndarray:
     return rare
 
 
-def costs(package: Package, store: Store, words: Words = NO_WORDS) -> dict[str, float]:
+def costs(package: Package | EnsemblePackage, store: Store, words: Words = NO_WORDS) -> dict[str, float]:
     """Parameters, megabytes (10^6 bytes) of weights, and the median milliseconds of scoring one video."""
     weights = list(package.model.state_dict().values())
     loader = experiment.batches(store, SPLIT, package.model, 1, words=words)

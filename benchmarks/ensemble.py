@@ -1,0 +1,161 @@
+"""Blending of stored predictions: seconds, and memory at the peak, beside dense matrices of all scores.
+
+    python -m benchmarks.ensemble [--videos 100000] [--classes 4716] [--members 6] [--trees 1000]
+
+The members' scores are made: of each video and class a number that the members share in part, so that they agree about
+the best classes more or less as trained models do; three of the ten that are best without the members' own part are the
+labels. Their best 100 are written as Arrow files and read by way of the page cache, as those of runs are. What a member
+did not keep is drawn again, which stands for the forward pass of a real one, and its time is told apart. A row has a
+process of its own; the peak is that of the process, of which the page cache may be taken back at any time. That of
+1.4 million videos is told by the growth from a quarter of the videos to all of them.
+"""
+
+import argparse
+import dataclasses
+import functools
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mmvid import blends, predictions
+from mmvid.ensemble.joining import BLOCK, Joined, Member, blend, taught_pairs
+from mmvid.ensemble.model import Ensemble
+from mmvid.metrics import ranking
+from mmvid.metrics.ranked import best_classes
+from mmvid.predictions import Predictions
+
+ROWS = ("mean", "max", "weighted", "forest")
+SCALE = 1_400_000  # the videos that YouTube-8M of 2017 has in validate
+
+
+def main(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--videos", type=int, default=100_000, help="videos (default 100,000)")
+    parser.add_argument("--classes", type=int, default=4716, help="classes (default 4716)")
+    parser.add_argument("--members", type=int, default=6, help="members (default 6)")
+    parser.add_argument("--trees", type=int, default=1000, help="trees of the forest (default 1000)")
+    parser.add_argument("--rows", default=",".join(ROWS), help=f"some of {','.join(ROWS)}")
+    parser.add_argument("--row", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", help=argparse.SUPPRESS)
+    parser.add_argument("--some", type=int, default=0, help=argparse.SUPPRESS)
+    options = parser.parse_args(argv)
+    if options.row:
+        print(json.dumps(make(options) if options.row == "make" else measure(options)))
+        return
+    dense = 4 * options.videos * options.classes * options.members / 2**30
+    print(f"{options.videos:,} videos, {options.classes:,} classes, {options.members} members; ", end="")
+    print(f"as dense matrices they would be {dense:,.1f} GiB")
+    print(f"{'row':<10}{'fit CPU s':>10}{'CPU s':>8}{'of it drawn':>12}{'peak MiB':>10}{'at 1.4 M, GiB':>15}  notes")
+    with tempfile.TemporaryDirectory() as folder:
+        for row in ("make", *options.rows.split(",")):
+            told = run(row, folder, argv)
+            if row != "make":
+                some = run(row, folder, argv, options.videos // 4)
+                growth = (told["peak"] - some["peak"]) / (options.videos - options.videos // 4)
+                large = (told["peak"] + growth * (SCALE - options.videos)) / 1024
+                times = f"{told['fit']:>10.1f}{told['cpu']:>8.1f}{told['drawn']:>12.1f}{told['peak']:>10,.0f}"
+                print(f"{row:<10}{times}{large:>15.1f}  {told['notes']}", flush=True)
+
+
+def run(row: str, folder: str, argv: list[str], some: int = 0) -> dict:
+    """A row in a process of its own, of all videos or the first `some`."""
+    command = [sys.executable, "-m", "benchmarks.ensemble", *argv, "--row", row, "--folder", folder]
+    command += ["--some", str(some)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+@functools.lru_cache(maxsize=1)
+def shared(block: int, classes: int) -> np.ndarray:
+    """What all members know of a block of videos, (BLOCK, C)."""
+    return np.random.default_rng([7, block]).random((BLOCK, classes), np.float32)
+
+
+def scores_of(member: int, block: int, classes: int) -> torch.Tensor:
+    """A member's scores of all classes of a block of videos, (BLOCK, C)."""
+    own = np.random.default_rng([member, block]).random((BLOCK, classes), np.float32)
+    mixed = 0.97 * shared(block, classes) + 0.03 * own
+    for _ in range(8):  # to the power of 256: few classes are likely
+        mixed *= mixed
+    return torch.from_numpy(mixed)
+
+
+def make(options: argparse.Namespace) -> dict:
+    """Writes the members' predictions."""
+    blocks = range(-(-options.videos // BLOCK))
+    ids = [f"v{number:07d}" for number in range(options.videos)]
+    truth = np.concatenate([np.argsort(-shared(block, options.classes), 1)[:, [0, 3, 7]] for block in blocks])
+    truth = np.sort(truth[: options.videos], axis=1).astype(np.int32).reshape(-1)
+    offsets = np.arange(options.videos + 1, dtype=np.int64) * 3
+    for member in range(options.members):
+        found = [best_classes(scores_of(member, block, options.classes), predictions.KEPT) for block in blocks]
+        values, classes = (torch.cat(parts)[: options.videos] for parts in zip(*found, strict=True))
+        whole = Predictions(ids, classes.int().numpy(), values.numpy(), truth, offsets, options.classes, str(member))
+        predictions.write(whole, Path(options.folder) / f"{member}.arrow")
+    return {}
+
+
+def measure(options: argparse.Namespace) -> dict:
+    """One blend, in this process."""
+    drawn = [0.0]
+
+    def rescore(member: int, rows: np.ndarray) -> torch.Tensor:
+        started = time.process_time()
+        found = torch.empty(len(rows), options.classes)
+        for number in np.unique(rows // BLOCK):
+            mine = rows // BLOCK == number
+            found[torch.from_numpy(mine)] = scores_of(member, int(number), options.classes)[rows[mine] % BLOCK]
+        drawn[0] += time.process_time() - started
+        return found
+
+    members = []
+    for number in range(options.members):
+        kept = predictions.read(Path(options.folder) / f"{number}.arrow")
+        if options.some:
+            kept = first_of(kept, options.some)
+        members.append(Member(str(number), kept, functools.partial(rescore, number)))
+    first = members[0].predictions
+    labels = first.labels, first.offsets
+    joined = Joined(first.ids, members)
+    kind = blends.load(options.row)
+    config = kind.Config(**({"trees": options.trees} if options.row == "forest" else {}))
+    started = time.process_time()
+    fitted = [kind.Model(config)] if not kind.Model.fitted else fit(kind, config, joined, labels)
+    fit_seconds, drawn[0] = time.process_time() - started, 0.0
+    started = time.process_time()
+    with torch.inference_mode():
+        found = blend(joined, Ensemble([], fitted), key="", labels=labels, fitted=True)
+    seconds = time.process_time() - started
+    whole, cut = (ranking.gap_of(each.ranked()) for each in (found.predictions, found.cut))
+    share = found.rescored[0] / found.rescored[1]
+    notes = f"GAP {whole:.4f}, with the cut {cut:.4f}; {share:.0%} of the pairs scored again"
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"fit": fit_seconds, "cpu": seconds, "drawn": drawn[0], "peak": peak, "notes": notes}
+
+
+def first_of(kept: Predictions, count: int) -> Predictions:
+    """The first videos of predictions, as views."""
+    rows = {name: getattr(kept, name)[:count] for name in ("ids", "classes", "scores")}
+    labels, offsets = kept.labels[: kept.offsets[count]], kept.offsets[: count + 1]
+    return dataclasses.replace(kept, **rows, labels=labels, offsets=offsets)
+
+
+def fit(kind, config, joined: Joined, labels: tuple[np.ndarray, np.ndarray]) -> list[blends.Blend]:
+    """The blend that each half of the videos teaches."""
+    pairs, halves = taught_pairs(joined, labels, top=config.ranks, most=config.fit_pairs, seed=0)
+    fitted = []
+    for half in (0, 1):
+        mine = halves == half
+        own = blends.Pairs(pairs.scores[:, mine], pairs.ranks[:, mine], pairs.hits[mine])
+        fitted.append(kind.Model.fit(config, own, half, 2))
+    return fitted
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,99 @@
+"""Measure a file of scores against the labels of a data set: the metrics that training logs, under the same names.
+
+    mlflow run . -e evaluate -P predictions=scores.parquet -P data=/data/yt8m -P schema=youtube8m
+    python -m steps.evaluate --predictions submission.csv --split gate
+
+Reads  --predictions, Parquet or the challenge's CSV as `predict` or another program writes them, and the labels of a
+       split of --data.
+Logs   <split>/gap, map, hit_at_1, perr, of all videos and of those with and without text.
+
+Of a file with fewer than 100 classes a video PERR is a lower bound where a video has more labels; a CSV has six digits
+of each score, so scores may tie that did not.
+"""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from mmvid import evaluation
+from mmvid.bulk import files
+from mmvid.bulk.parts import Scored
+from mmvid.config import Options, option, parse
+from mmvid.console import run_command
+from mmvid.dataset import DataConfig, open_dataset
+from mmvid.ensemble.joining import rows_of
+from mmvid.experiment import check_splits
+from mmvid.predictions import Predictions
+from mmvid.records.store import Store
+from mmvid.report.table import markdown
+from mmvid.runs import Command, Task
+
+NEEDED = 20  # classes of a video that GAP looks at
+
+
+class EvaluateConfig(Options):
+    """Measuring."""
+
+    predictions: str = option("", "file of scores: Parquet or CSV")
+    split: str = option("validate", "split of the data set that was scored")
+
+
+def main(argv: list[str]) -> None:
+    config, data = parse(argv, EvaluateConfig, DataConfig, about=__doc__)
+    if not config.predictions:
+        raise ValueError("predictions must be given: a file that predict has written")
+    path = Path(config.predictions).absolute()
+    scored, facts = files.read(path)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    with Command() as command:
+        store = open_dataset(command, data)
+        task = Task(
+            "evaluate",
+            {"predictions": str(path), "split": config.split},
+            {"data": store.digest, "predictions": digest},
+            ("mmvid.evaluation",),
+            f"evaluate {path.name}",
+        )
+        with command.start(task, own=True) as run:
+            run.dataset(store.name, store.digest, str(store.folder), store.profile(), context=config.split)
+            metrics = measured(scored, facts, store, config.split, str(path))
+            run.report({f"{config.split}/{name}": value for name, value in metrics.items()})
+    print(markdown(["metric", config.split], [[name, value] for name, value in metrics.items()]))
+
+
+def measured(scored: Scored, facts: dict[str, str], store: Store, split: str, place: str) -> dict[str, float]:
+    """The metrics of scores on a split.
+
+    Raises:
+        ValueError: if the split has no labels, or the file is not of its videos or has too few or wrong classes.
+    """
+    check_splits(store, (split,))
+    if scored.starts is not None or store.schema.segments is not None:
+        raise ValueError("scores must be of whole videos: segments are measured by their own challenge's measure")
+    classes = store.shapes.classes
+    if facts.get("mmvid.num_classes", str(classes)) != str(classes):
+        raise ValueError(f"{place} must be of {classes} classes as {store.name} is, got {facts['mmvid.num_classes']}")
+    kept = scored.classes.shape[1]
+    if kept < min(NEEDED, classes):
+        raise ValueError(f"{place} must have at least {min(NEEDED, classes)} classes of each video, it has {kept}")
+    ids = store.table(split).column("id").to_pylist()
+    rows = rows_of(ids, scored.ids, place)
+    labels, offsets = store.labels_of(split)
+    order = _sorted(scored, rows)
+    found = Predictions(ids, order[0], order[1], labels, offsets, num_classes=classes, key=facts.get("mmvid.key", ""))
+    with_text = store.has_text(split)
+    groups = {"with_text": with_text, "without_text": ~with_text} if with_text.any() else {}
+    return evaluation.score(found, groups)
+
+
+def _sorted(scored: Scored, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Classes and scores of some rows by falling score, equal scores by rising class, whatever order a file had."""
+    classes, scores = scored.classes[rows], scored.scores[rows]
+    order = np.lexsort((classes, -scores), axis=1)
+    return np.take_along_axis(classes, order, 1), np.take_along_axis(scores, order, 1)
+
+
+if __name__ == "__main__":
+    run_command(main)
