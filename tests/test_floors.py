@@ -24,7 +24,7 @@ FLOORS = [
     {"records", "clips", "runs"},
     {"classifiers", "encoders", "feature_cache", "labelled", "segmenters"},
     {"clip_evaluation", "encoder_package", "pretraining", "training", "predictions", "published", "text_encoder"},
-    {"evaluation", "fvd"},
+    {"evaluation", "fvd", "latents"},
     {"logged", "packaging"},
     {"clipset", "dataset", "encoder_experiment", "experiment", "ensemble", "serving", "textual"},
     {"encoder_serving", "maskset", "served", "registry", "search"},
