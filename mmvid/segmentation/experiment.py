@@ -75,7 +75,10 @@ class Setup:
     def options(self) -> dict[str, Any]:
         """The options that decide the result."""
         parts = [self.head, self.train] + ([self.latent, self.use] if self.encoder else [])
-        return {name: value for part in parts for name, value in deciding(part).items()}
+        found = {name: value for part in parts for name, value in deciding(part).items()}
+        if not self.use.finetune:
+            found.pop("encoder_learning_rate", None)
+        return found
 
     def task(self, labelled: LabelledFrames) -> Task:
         """The run that this setup on these labelled frames is."""
@@ -176,7 +179,7 @@ def run(
     height, width = labelled.frames.shape[1:3]
     if setup.encoder is not None and height != width:
         raise ValueError(
-            f"frames must be square for an encoder, which reads a square only, {labelled.title} has {height} x {width}; "
+            f"frames must be square for an encoder, {labelled.title} has {height} x {width}; "
             "clip_resolution cuts them when they are ingested"
         )
     torch.manual_seed(setup.train.seed)
