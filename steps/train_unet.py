@@ -92,7 +92,10 @@ def find_or_train(
 
 def log_outcome(run: Run, outcome: Outcome) -> None:
     """Logs what was measured, the gallery, the predicted masks and the model."""
-    run.report(outcome.metrics() | {f"seconds/{stage}": spent for stage, spent in outcome.seconds.items()})
+    found = outcome.metrics()
+    of_epochs = outcome.fitted.history[0]  # dev/* are logged for each epoch; of the best one there is `dev/best_iou`
+    run.report({name: value for name, value in found.items() if name not in of_epochs})
+    run.report({"dev/best_iou": found["dev/iou"]} | {f"seconds/{name}": took for name, took in outcome.seconds.items()})
     run.report({"best_epoch": float(outcome.fitted.best_epoch), "epochs_trained": float(len(outcome.fitted.history))})
     for split, found in outcome.predictions.items():
         with run.file(f"predictions/{split}.arrow") as path:
