@@ -71,7 +71,7 @@ def test_a_computation_that_was_stopped_goes_on_where_it_was(store, tmp_path, mo
     assert sum(map(len, rest)) == len(windows) - 4 * 8  # 5 batches were computed, 4 of them kept
     np.testing.assert_array_equal(found, features_of(windows, mean, home=tmp_path / "other", progress=False, **KEYS))
     folder = cache_folder(windows, home=tmp_path, **KEYS)
-    assert sorted(path.name for path in folder.iterdir()) == ["lock", "values.npy", "windows.json"]
+    assert sorted(path.name for path in folder.iterdir()) == ["lock", "rows.json", "values.npy"]
 
 
 def test_what_the_type_cannot_hold_is_an_error(store, tmp_path):
@@ -90,5 +90,5 @@ def test_what_the_type_cannot_hold_is_an_error(store, tmp_path):
 def test_a_split_without_clips_is_told(tmp_path):
     store = square_clips(tmp_path / "store", clips=2)
     empty = next(split for split in ("dev", "validate") if store.count(split) == 0)
-    with pytest.raises(ValueError, match=f"must have clips in {empty}, it has none$"):
+    with pytest.raises(ValueError, match=f"^means need something that they are computed of, {empty} has nothing$"):
         features_of(Windows(store, empty), mean, home=tmp_path, progress=False, **KEYS)

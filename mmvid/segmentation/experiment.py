@@ -1,31 +1,28 @@
 """One training of a segmenter: latents -> fit -> predict -> score. Steps, searches and tables call it."""
 
 import dataclasses
-import functools
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
-from mmvid import segmenters
+from mmvid import latents, segmenters
 from mmvid.config import Options, deciding, option
 from mmvid.encoder_package import EncoderPackage
 from mmvid.labelled import LabelledFrames
+from mmvid.latents import LatentConfig
 from mmvid.loop import Fitted, Report
 from mmvid.metrics import overlap
 from mmvid.metrics.position_prior import baselines
 from mmvid.segmentation.augmentation import Augmentation
 from mmvid.segmentation.batches import MaskLoader
 from mmvid.segmentation.model import Encode, Segmentation, train_only_what_is_used
-from mmvid.segmentation.package import SegmenterPackage, frame_pixels, on_frames
+from mmvid.segmentation.package import SegmenterPackage, encoding, frame_pixels, on_frames
 from mmvid.segmentation.predictions import MaskPredictions
 from mmvid.segmentation.training import SegmentConfig, fit
 from mmvid.tasks import Task
-
-if TYPE_CHECKING:
-    from mmvid.latents import LatentConfig
 
 SPLITS = ("dev", "gate", "validate")
 AT_ONCE = 64  # pictures measured at once
@@ -50,12 +47,13 @@ class Setup:
     head: Options
     train: SegmentConfig
     encoder: EncoderPackage | None = None
-    latent: "LatentConfig | None" = None
+    latent: LatentConfig | None = None
     use: EncoderUse = EncoderUse()
 
     def __post_init__(self):
         if self.encoder is None:
             return
+        latents.shape(self.encoder, self.latent)  # says so where the encoder has no such latents
         changed = self.augmentation.changes
         if self.latent.latent != "resnet" and (self.use.finetune or changed):
             asked = "finetune" if self.use.finetune else "flip, colour and crop"
@@ -77,7 +75,10 @@ class Setup:
     def options(self) -> dict[str, Any]:
         """The options that decide the result."""
         parts = [self.head, self.train] + ([self.latent, self.use] if self.encoder else [])
-        return {name: value for part in parts for name, value in deciding(part).items()}
+        found = {name: value for part in parts for name, value in deciding(part).items()}
+        if not self.use.finetune:
+            found.pop("encoder_learning_rate", None)
+        return found
 
     def task(self, labelled: LabelledFrames) -> Task:
         """The run that this setup on these labelled frames is."""
@@ -175,6 +176,12 @@ def run(
     for split in ("train", "dev", "validate"):
         if not len(parts[split][1]):
             raise ValueError(f"{labelled.title} must have labelled frames in {split}, it has none")
+    height, width = labelled.frames.shape[1:3]
+    if setup.encoder is not None and height != width:
+        raise ValueError(
+            f"frames must be square for an encoder, {labelled.title} has {height} x {width}; "
+            "clip_resolution cuts them when they are ingested"
+        )
     torch.manual_seed(setup.train.seed)
     device, seconds, started = fastest_device(), {}, time.monotonic()
     if setup.encoder is not None:
@@ -268,8 +275,6 @@ def _inputs(setup: Setup, frames: np.ndarray, ids: list[str], caches: Path, prog
     """What the model reads of frames: the frames themselves, or their latents, from the cache where there are some."""
     if setup.encoder is None or setup.on_the_way:
         return frame_pixels(frames).numpy()
-    from mmvid import latents
-
     return latents.compute(setup.encoder, setup.latent, frames, ids, cache=caches, progress=progress)
 
 
@@ -284,9 +289,7 @@ def _model(setup: Setup, train: np.ndarray, size: tuple[int, int]) -> Segmentati
     member = segmenters.load(setup.name)
     encode = encoder = None
     if setup.on_the_way:
-        from mmvid import latents
-
-        encode = functools.partial(latents.encode, setup.encoder, setup.latent)
+        encode = encoding(setup.encoder, setup.latent)
         encoder = setup.encoder.model if setup.use.finetune else None
     if encoder is not None:
         train_only_what_is_used(encoder, encode(torch.from_numpy(train[:1]).to(fastest_device())))

@@ -5,10 +5,8 @@ it runs no code from it.
 """
 
 import dataclasses
-import functools
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,15 +17,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
-from mmvid import encoder_package, segmenters
+from mmvid import encoder_package, latents, segmenters
 from mmvid.clips.batches import as_pixels
+from mmvid.clips.loader import resize_clips
 from mmvid.config import explain
 from mmvid.encoder_package import EncoderPackage
-from mmvid.segmentation.model import Segmentation
+from mmvid.latents import LatentConfig
+from mmvid.segmentation.model import Encode, Segmentation
 from mmvid.segmenters import Segmenter
-
-if TYPE_CHECKING:
-    from mmvid.latents import LatentConfig
 
 FORMAT = 1
 CHUNK = 64  # pictures computed at once
@@ -55,7 +52,7 @@ class SegmenterPackage:
     key: str
     origin: str
     encoder: EncoderPackage | None = None
-    latent: "LatentConfig | None" = None
+    latent: LatentConfig | None = None
 
     @property
     def name(self) -> str:
@@ -139,13 +136,21 @@ def placed(scores: np.ndarray, box: tuple[int, int, int, int], size: tuple[int, 
     return whole
 
 
-def on_frames(head: Segmenter, encoder: EncoderPackage | None, latent: "LatentConfig | None") -> Segmentation:
+def on_frames(head: Segmenter, encoder: EncoderPackage | None, latent: LatentConfig | None) -> Segmentation:
     """The model that reads frames: a head behind its frozen encoder, or one that reads frames itself."""
-    if encoder is None:
-        return Segmentation(head)
-    from mmvid import latents
+    return Segmentation(head, None if encoder is None else encoding(encoder, latent))
 
-    return Segmentation(head, functools.partial(latents.encode, encoder, latent))
+
+def encoding(encoder: EncoderPackage, latent: LatentConfig) -> Encode:
+    """Square frames (B, 3, H, H) of any size to the encoder's latents."""
+    side = encoder.model.vqvae.config.resolution
+
+    def encode(frames: Tensor) -> Tensor:
+        if frames.shape[-1] != side:
+            frames = resize_clips(frames.unsqueeze(2), side).squeeze(2)
+        return latents.encode(encoder, latent, frames)
+
+    return encode
 
 
 def save(package: SegmenterPackage, folder: Path) -> None:
@@ -191,8 +196,6 @@ def load(folder: Path) -> SegmenterPackage:
         head = member.Model(member.Config.model_validate(description["config"]), shape, size)
         rest = {name: description[name] for name in ("threshold", "key", "origin")}
         if "latent" in description:
-            from mmvid.latents import LatentConfig
-
             latent = LatentConfig.model_validate(description["latent"])
             encoder = encoder_package.load(folder / "encoder")
     except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:

@@ -33,10 +33,10 @@ HEADS: dict[str, dict[str, Any]] = {
 UNET: dict[str, dict[str, Any]] = {
     "compact": {
         "widths": (16, 32, 64, 128, 256),
-        "epochs": 60,
-        "patience": 15,
+        "epochs": 25,
+        "patience": 8,
         "learning_rate": 2e-3,
-        "decay": 0.97,
+        "decay": 0.9,
     },
     "paper": {
         "epochs": 5000,

@@ -57,17 +57,17 @@ class _Bits:
     """Reads whole numbers of any width from bytes."""
 
     def __init__(self, raw: np.ndarray):
-        self.bits, self.place = np.unpackbits(raw), 0
+        self.raw, self.bits, self.place = raw.tobytes(), 8 * len(raw), 0
 
     def number(self, size: int) -> int:
         """The next number, of `size` bits."""
-        return int(self.numbers(size, 1)[0])
-
-    def numbers(self, size: int, count: int) -> np.ndarray:
-        """The next `count` numbers of `size` bits, at most 32, int64 (count,)."""
-        end = self.place + size * count
-        if end > len(self.bits):
-            raise ValueError(f"a brush's rle ends too early, after {len(self.bits) // 8} bytes")
-        taken = self.bits[self.place : end].reshape(count, size)
+        begin, end = self.place, self.place + size
+        if end > self.bits:
+            raise ValueError(f"a brush's rle ends too early, after {self.bits // 8} bytes")
         self.place = end
-        return taken @ (1 << np.arange(size - 1, -1, -1, dtype=np.int64))
+        last = -(-end // 8)
+        return int.from_bytes(self.raw[begin // 8 : last], "big") >> (8 * last - end) & ((1 << size) - 1)
+
+    def numbers(self, size: int, count: int) -> list[int]:
+        """The next `count` numbers of `size` bits."""
+        return [self.number(size) for _ in range(count)]

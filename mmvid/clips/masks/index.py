@@ -97,7 +97,7 @@ class Index:
         """
         categories = self.categories(options, data)
         words = _splits(self.pictures, options, data)
-        names = _trajectories(self.pictures, options, data)
+        names = _trajectories(self.pictures, words, options, data)
         notes = Counter(self.notes)
         pieces = []
         for picture, split, trajectory in zip(self.pictures, words, names, strict=True):
@@ -165,7 +165,7 @@ def _splits(pictures: list[Labelled], options: MaskOptions, data: str) -> list[s
     return [final[word] for word in words]
 
 
-def _trajectories(pictures: list[Labelled], options: MaskOptions, data: str) -> list[str]:
+def _trajectories(pictures: list[Labelled], words: list[str], options: MaskOptions, data: str) -> list[str]:
     """The trajectory of each picture: as the option says, or from its place.
 
     Of the folders only those tell that not all pictures share, and that are no split's. With them, a name with two
@@ -177,7 +177,7 @@ def _trajectories(pictures: list[Labelled], options: MaskOptions, data: str) -> 
     folders = [[part for part in picture.place.parts[:-1] if split_word(part) is None] for picture in pictures]
     shared = len(os.path.commonprefix(folders))
     found = []
-    for picture, parts in zip(pictures, folders, strict=True):
+    for picture, parts, word in zip(pictures, folders, words, strict=True):
         place = picture.place
         if options.trajectory:
             match = pattern.search("/".join(place.parts))
@@ -190,9 +190,19 @@ def _trajectories(pictures: list[Labelled], options: MaskOptions, data: str) -> 
         if len(numbers) > 1:
             found.append(own[: numbers[-1].start()].rstrip("_-./ "))
         else:
-            found.append("/".join(parts[shared:]) or own)
-    if len(set(found)) == 1 < len(found) and not any(picture.split for picture in pictures):
-        say = "say what a trajectory is with `trajectory`, or split_by=frame"
-        if options.split_by == "trajectory":
-            raise ValueError(f"{data}: all {len(found)} pictures are of one trajectory, {found[0]!r}; {say}")
+            found.append("/".join(parts[shared:]) or f"{word}/{own}")  # each split may count its pictures from 0
+    if options.split_by == "trajectory":
+        _check_trajectories(found, words, data)
     return found
+
+
+def _check_trajectories(trajectories: list[str], words: list[str], data: str) -> None:
+    say = "say what a trajectory is with `trajectory`"
+    if len(set(trajectories)) == 1 < len(trajectories) and set(words) == {"train"}:
+        what = f"all {len(trajectories)} pictures are of one trajectory, {trajectories[0]!r}"
+        raise ValueError(f"{data}: {what}; {say}, or split_by=frame")
+    first: dict[str, str] = {}
+    for trajectory, word in zip(trajectories, words, strict=True):
+        if first.setdefault(trajectory, word) != word:
+            what = f"trajectory {trajectory!r} lies in {first[trajectory]} and in {word}"
+            raise ValueError(f"{data}: {what}; {say}, or splits=draw, or split_by=frame")

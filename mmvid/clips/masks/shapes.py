@@ -105,7 +105,7 @@ def _polygons(polygons: Any, height: int, width: int) -> np.ndarray:
             if not -side <= each <= 2 * side:  # drawing takes memory by the length of the outline
                 raise ValueError(f"a polygon must lie near its {width} x {height} pixels, it has a point at {each}")
     drawn = coco_mask.merge(coco_mask.frPyObjects([[float(each) for each in p] for p in polygons], height, width))
-    return coco_mask.decode(drawn).astype(bool)
+    return decode_runs(drawn["counts"].decode("ascii"), height, width)
 
 
 def _unpacked(text: str) -> list[int]:
