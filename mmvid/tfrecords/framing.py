@@ -112,6 +112,9 @@ class RecordFile:
         self.path, self._file, self._capacity = path, file, capacity
         self._place = 0
 
+    def fileno(self) -> int:
+        return self._file.fileno()
+
     def read(self, offset: int) -> bytes:
         """The payload of the record that begins at `offset`, in uncompressed bytes.
 

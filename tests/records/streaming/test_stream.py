@@ -128,19 +128,23 @@ def test_ranks_share_an_epoch_in_equally_many_batches(store, maker, framed):
 @pytest.mark.parametrize("framed", [True], indirect=True)
 def test_no_more_videos_are_held_than_stated(store, maker, framed, monkeypatch):
     taken = most = left = 0
-    read = reading.Reader.read
+    expect, take = reading.Reader.expect, reading.Reader.take
 
-    def counted(self, shard, video):
-        nonlocal taken
+    def expected(self, shard, video):
+        nonlocal taken, most
         taken += 1
-        return read(self, shard, video)
-
-    monkeypatch.setattr(reading.Reader, "read", counted)
-    part = stream(maker, buffer=50)._part(0, 0)
-    for _, batch, _ in part.batches():
-        left += len(batch)
         most = max(most, taken - left)
-    assert 10 < most <= 50 and taken == left == 200
+        return expect(self, shard, video)
+
+    def leaving(self, found):
+        nonlocal left
+        left += 1
+        return take(self, found)
+
+    monkeypatch.setattr(reading.Reader, "expect", expected)
+    monkeypatch.setattr(reading.Reader, "take", leaving)
+    assert sum(map(len, stream(maker, buffer=50))) == 200
+    assert 20 < most <= 50 and taken == left == 200
 
 
 @pytest.mark.parametrize("framed", [True], indirect=True)
