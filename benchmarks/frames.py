@@ -12,9 +12,9 @@ of the clock; medians of the epochs.
     floats   the same, dequantised on the device (here the CPU), zeros after a video's end
     workers  readers; mmvid's are processes, tf.data's parallel calls and interleaved files
 
-mmvid also checks that the records fit the schema; `mmvid 0` reads in the process that trains. Checksums are verified by both. Of tf.data, one worker is a pipeline in order: shuffle, parse,
-decode, padded_batch; two have two threads and two parallel calls. TensorFlow comes with the extra `bench`; where
-it is in another environment, name its Python with --peer.
+mmvid also checks that the records fit the schema; `mmvid 0` reads in the process that trains. Checksums are verified by
+both. Of tf.data, one worker is a pipeline in order: shuffle, parse, decode, padded_batch; two have two threads and two
+parallel calls. TensorFlow comes with the extra `bench`; where it is in another environment, name its Python by --peer.
 """
 
 import argparse
