@@ -21,6 +21,7 @@ from mmvid.predictions import Predictions
 from mmvid.records.batches import Batch, Shapes
 from mmvid.records.loader import Loader
 from mmvid.records.store import Store
+from mmvid.records.streaming.split import SplitStream
 from mmvid.records.textset import TextSet
 from mmvid.records.words import NO_WORDS, Words, word_counts
 from mmvid.runs import Task
@@ -140,7 +141,7 @@ def run(
         setup, store, textset, report=report, checkpoints=checkpoints, callbacks=callbacks, progress=progress
     )
     words = words_of(model, textset)
-    learned = batches(store, "train", model, setup.train.batch_size, words=words, learn=True)
+    learned = batches(store, "train", model, setup.train.batch_size, words=words, learn=True, train=setup.train)
     counted = {"train/videos": float(learned.count)}
     if model.reads_text:
         counted |= {f"train/{field}/cut": float(count) for field, count in words.cut("train").items()}
@@ -199,7 +200,8 @@ def train(
     words = words_of(model, textset)
     if model.reads_text:
         model.prepare(textset.vectors, word_counts(words))
-    train = batches(store, "train", model, setup.train.batch_size, words=words, learn=True, seed=setup.seed)
+    size = setup.train.batch_size
+    train = batches(store, "train", model, size, words=words, learn=True, seed=setup.seed, train=setup.train)
     dev = batches(store, "dev", model, PREDICT_BATCH, words=words, learn=True)
     for split, loader in (("train", train), ("dev", dev)):
         if loader.count == 0:
@@ -251,8 +253,9 @@ def batches(
     words: Words = NO_WORDS,
     learn: bool = False,
     seed: int = 0,
-) -> Loader:
-    """The batches of a split with what a classifier reads.
+    train: TrainConfig | CountConfig | None = None,
+) -> Loader | SplitStream:
+    """The batches of a split with what a classifier reads; they are streamed where the store has not its features.
 
     Args:
         store: the data set.
@@ -263,18 +266,16 @@ def batches(
         learn: whether it learns from them: of one that reads words only videos that have some, and those of train in
             an order that is drawn anew each epoch.
         seed: of that order.
+        train: how it is trained, for the processes and the buffer of a stream.
     """
-    return Loader(
-        store,
-        split,
-        size,
-        modalities=model.modalities,
-        frames=model.reads_frames,
-        shuffle=learn and split == "train" and "fitted_by_counts" not in model.traits,
-        seed=seed,
-        words=words,
-        only_with_words=learn and bool(model.reads_text),
-    )
+    what = dict(modalities=model.modalities, frames=model.reads_frames, seed=seed, words=words)
+    what["only_with_words"] = learn and bool(model.reads_text)
+    if store.streamed(split) and set(model.modalities) & store.schema.features.keys():
+        options = train if isinstance(train, TrainConfig) else TrainConfig()
+        # Models that read frames read their means from nowhere.
+        return SplitStream(store, split, size, means=False, buffer=options.buffer, workers=options.readers, **what)
+    shuffle = learn and split == "train" and "fitted_by_counts" not in model.traits
+    return Loader(store, split, size, shuffle=shuffle, **what)
 
 
 def predict_split(
