@@ -1,7 +1,6 @@
 """A store that leaves the features of train in their shards: nothing else of it is different."""
 
 import pytest
-import torch
 
 from mmvid import experiment
 from mmvid.classifiers import load
@@ -86,17 +85,15 @@ def test_its_digest_is_of_the_records(stores, maker, tmp_path, framed):
         list(SplitStream(streamed, "train", 16, frames=True))
 
 
+@pytest.mark.slow
 def test_audioset_streamed_is_learnt_as_well_as_from_the_store(shared, tmp_path):
-    """DBoF of 4 epochs: the orders differ, the scores hardly; the same stream gives the very same ones again."""
+    """DBoF of one epoch: the orders differ, the scores hardly."""
     folder = shared / "data" / "audioset"
     found = {}
-    for name in ("whole", "streamed", "streamed again"):
-        store = ingest(folder, load_schema("audioset"), tmp_path / name.split()[0], stream=name != "whole")
+    for name in ("whole", "streamed"):
+        store = ingest(folder, load_schema("audioset"), tmp_path / name, stream=name == "streamed")
         member = load("dbof")
-        train = TrainConfig(epochs=2, batch_size=128, learning_rate=0.003, patience=0, buffer=4000)
+        train = TrainConfig(epochs=1, batch_size=128, learning_rate=0.003, patience=0, buffer=4000)
         setup = experiment.Setup("dbof", member.Config(projection=256, hidden=128), train)
-        model, fitted = experiment.train(setup, store, progress=False)
-        found[name] = fitted.history[-1]["dev/gap"], [p.detach().clone() for p in model.parameters()]
-    assert found["streamed"][0] == found["streamed again"][0] > 0.1
-    assert all(map(torch.equal, found["streamed"][1], found["streamed again"][1]))
-    assert found["streamed"][0] == pytest.approx(found["whole"][0], abs=0.02)
+        found[name] = experiment.train(setup, store, progress=False)[1].history[-1]["dev/gap"]
+    assert found["streamed"] == pytest.approx(found["whole"], abs=0.02) and found["streamed"] > 0.2
