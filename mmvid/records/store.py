@@ -101,9 +101,7 @@ class Store:
 
     def streamed(self, split: str) -> list[FileEntry]:
         """The files of a split whose videos' features are in TFRecord files, to be streamed from there; mostly none."""
-        if self._extended is not None:
-            return self._extended.streamed(split)
-        return [file for file in self.contents.files if file.split == split and file.shard is not None]
+        return [file for file in self.base.contents.files if file.split == split and file.shard is not None]
 
     @property
     def name(self) -> str:
@@ -137,7 +135,7 @@ class Store:
 
     def _streamed_profile(self) -> dict[str, Any]:
         shards = [file.shard for split in self.splits for file in self.streamed(split)]
-        return {"streamed shards": len(shards), "streamed from": self.contents.source.folder} if shards else {}
+        return {"streamed shards": len(shards), "streamed from": self.base.contents.source.folder} if shards else {}
 
     def counts(self, split: str) -> Counts:
         """What there is of a split; zeros where it has no videos."""

@@ -64,7 +64,7 @@ class SplitStream(Stream):
             workers=workers,
             rank=rank,
             world_size=world_size,
-            on_error=store.contents.source.on_error,
+            on_error=store.base.contents.source.on_error,
             kinds=kinds,
         )
         self._stored = {modality: size for modality, size in sizes.items() if modality not in own}
