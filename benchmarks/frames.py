@@ -1,6 +1,6 @@
 """How fast frame-level TFRecords become shuffled, padded batches, beside tf.data doing the same.
 
-    python -m benchmarks.frames [--videos 512] [--repeats 5] [--folder DIR] [--peer PYTHON]
+    python -m benchmarks.frames [--videos 2048] [--repeats 5] [--folder DIR] [--peer PYTHON]
 
 Makes records of YouTube-8M's format (uint8 rgb (T, 1024) and audio (T, 128), made of random bytes, about three labels)
 in eight shards: once of 150 to 300 frames, once of 300. Each reader goes through them in a process of its own, which
@@ -42,7 +42,7 @@ LENGTHS = {"150-300 frames": (150, 300), "300 frames": (300, 300)}
 
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--videos", type=int, default=512, help="records of each kind (default 512)")
+    parser.add_argument("--videos", type=int, default=2048, help="records of each kind (default 2048)")
     parser.add_argument("--repeats", type=int, default=5, help="epochs whose median is shown (default 5)")
     parser.add_argument("--folder", help="where the records are made (default: a temporary folder)")
     parser.add_argument("--peer", default=sys.executable, help="a Python that has TensorFlow (default: this one)")

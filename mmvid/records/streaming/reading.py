@@ -181,8 +181,7 @@ class Reader:
 
     def _is_plain(self, shard: int) -> bool:
         """Whether a shard's bytes can be had again at no cost: it is on disk and not compressed."""
-        file = self.shards[shard].file
-        return not storage.is_remote(file) and not file.name.endswith(".gz")
+        return not storage.is_remote(self.shards[shard].file) and not self._file(shard).is_gzip
 
     def _file(self, shard: int) -> RecordFile:
         if shard in self._open:

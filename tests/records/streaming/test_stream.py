@@ -1,8 +1,10 @@
 """A stream against the store's loader: the same batches; damage, slowness, memory, processes that die."""
 
+import gzip
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -115,6 +117,21 @@ def stream_at(maker, workers: int, first: int):
     fresh = stream(maker, workers=workers, seed=4)
     fresh.set_epoch(3)
     return fresh.starting(first)
+
+
+@pytest.mark.parametrize("name", ["train0{}.tfrecord.gz", "again{}.tfrecord"])
+def test_compressed_shards_are_read_once_from_front_to_back(maker, name):
+    """Whatever they are called; they cannot be read here and there."""
+    maker.whole(frames=True)
+    options = dict(frames=True, buffer=30, seed=2)
+    plain = shards(maker)
+    packed = []
+    for number, shard in enumerate(plain):
+        path = maker.folder / name.format(number)
+        path.write_bytes(gzip.compress(Path(shard.file.place).read_bytes()))
+        packed.append(scan(find_file(path)))
+    pairs = zip(Stream(maker.schema, packed, 7, **options), Stream(maker.schema, plain, 7, **options), strict=True)
+    assert all(same(*pair) for pair in pairs)
 
 
 @pytest.mark.parametrize("framed", [True], indirect=True)
