@@ -3,19 +3,23 @@
 import gzip
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from mmvid.records.ingest import ingest
 from mmvid.records.loader import Loader
-from mmvid.records.schema import load_schema
+from mmvid.records.schema import Video, encode_video, load_schema
 from mmvid.records.streaming import reading
 from mmvid.records.streaming.loader import Stream
 from mmvid.records.streaming.reading import Watch, scan
 from mmvid.storage import find_file
+from mmvid.tfrecords.framing import write_records
 
 
 @pytest.fixture(params=[False, True], ids=["video", "frame"])
@@ -266,3 +270,47 @@ def test_real_frames_come_as_from_the_store(shared, tmp_path):
     streamed = Stream(load_schema("audioset"), files, 100, workers=2, buffer=500)
     assert videos(streamed) == videos(Loader(store, "validate", 100, frames=True))
     assert streamed.count == store.count("validate") == 2257
+
+
+MEASURED = """
+import sys
+from pathlib import Path
+from mmvid.records.schema import Video, encode_video, load_schema
+from mmvid.records.streaming import reading
+from mmvid.records.streaming.loader import Stream
+from mmvid.storage import find_file
+from mmvid.tfrecords.framing import write_records
+
+def anonymous():
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("RssAnon:")[2].split()[0]) * 1024
+
+if sys.argv[2] == "held":
+    reading.Reader._is_plain = lambda self, shard: False
+shards = [reading.scan(find_file(path)) for path in sorted(Path(sys.argv[1]).iterdir())]
+stream = Stream(load_schema("youtube8m"), shards, 4, buffer=300)
+before = most = anonymous()
+for batch in stream:
+    most = max(most, anonymous())
+print(stream.count, most - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell of a process's memory")
+def test_memory_is_bounded_by_batches_and_by_the_buffer_of_what_is_not_on_disk(tmp_path):
+    """138 MB of records: from disk only batches are held, from elsewhere half of the buffer of 300 too."""
+    schema, draw = load_schema("youtube8m"), np.random.default_rng(0)
+    frames = {m: draw.integers(0, 256, (300, spec.size), np.uint8) for m, spec in schema.features.items()}
+    for shard in range(2):
+        videos = (Video(f"{shard}-{n}", np.array([n], np.int32), {}, frames, 300) for n in range(200))
+        write_records(tmp_path / f"train{shard}.tfrecord", (encode_video(schema, v, "frame") for v in videos))
+    grown = {}
+    for kind in ("plain", "held"):
+        words = [sys.executable, "-c", MEASURED, str(tmp_path), kind]
+        told = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
+        count, grown[kind] = map(int, told.split())
+        assert count == 400
+    record = 300 * 1152 + 3000
+
+    assert grown["plain"] < 30 * record
+    assert 60 * record < grown["held"] - grown["plain"] < 300 * record
