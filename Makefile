@@ -33,6 +33,7 @@ bench: .venv/.test
 	$(BIN)/python -m benchmarks.metrics
 	$(BIN)/python -m benchmarks.read
 	$(BIN)/python -m benchmarks.epoch
+	$(BIN)/python -m benchmarks.frames
 	$(BIN)/python -m benchmarks.train
 	$(BIN)/python -m benchmarks.video
 	$(BIN)/python -m benchmarks.search

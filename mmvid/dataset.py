@@ -23,6 +23,7 @@ class DataConfig(Options):
     split_seed: int = option(0, "seed of that share", ge=0)
     on_error: ingest.OnError = option("stop", "a damaged record stops the ingest, or is skipped and counted")
     workers: int = option(1, "processes that ingest", ge=1, decides=False)
+    stream: bool = option(False, "leave the features of train in the TFRecords, and read them from there in training")
 
 
 def open_dataset(
@@ -61,6 +62,7 @@ def open_dataset(
             text=config.text,
             vocabulary=config.vocabulary,
             on_error=config.on_error,
+            stream=config.stream,
             dev_share=config.dev_share,
             seed=config.split_seed,
             workers=config.workers,
@@ -89,10 +91,13 @@ def find_dataset(config: DataConfig) -> Store | None:
 
 def _ingest_task(config: DataConfig, data: str, schema: str) -> tuple[Task, Path]:
     """The run that ingests records, and where their store goes."""
+    inputs = {"records": ingest.fingerprint(data, schema=schema, text=config.text, vocabulary=config.vocabulary)}
+    if config.stream:
+        inputs["place"] = absolute(data)  # where the features will be looked for
     task = Task(
         entry="ingest",
         options={name: value for name, value in deciding(config).items() if name != "schema"},
-        inputs={"records": ingest.fingerprint(data, schema=schema, text=config.text, vocabulary=config.vocabulary)},
+        inputs=inputs,
         modules=("mmvid.records.ingest",),
         name=f"ingest {title_of(data)}",
     )

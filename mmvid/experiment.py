@@ -22,6 +22,7 @@ from mmvid.predictions import Predictions
 from mmvid.records.batches import Batch, Shapes
 from mmvid.records.loader import Loader
 from mmvid.records.store import Store
+from mmvid.records.streaming.split import SplitStream
 from mmvid.records.textset import TextSet
 from mmvid.records.words import NO_WORDS, Words, word_counts
 from mmvid.runs import Task
@@ -142,7 +143,7 @@ def run(
     )
     words = words_of(model, textset)
     commonest = commonest_label(store)
-    learned = batches(store, "train", model, setup.train.batch_size, words=words, learn=True)
+    learned = batches(store, "train", model, setup.train.batch_size, words=words, learn=True, train=setup.train)
     counted = {"train/videos": float(learned.count)}
     if commonest is not None:
         counted["train/commonest_label"] = float(commonest)
@@ -203,7 +204,8 @@ def train(
     words = words_of(model, textset)
     if model.reads_text:
         model.prepare(textset.vectors, word_counts(words))
-    train = batches(store, "train", model, setup.train.batch_size, words=words, learn=True, seed=setup.seed)
+    size = setup.train.batch_size
+    train = batches(store, "train", model, size, words=words, learn=True, seed=setup.seed, train=setup.train)
     dev = batches(store, "dev", model, PREDICT_BATCH, words=words, learn=True)
     for split, loader in (("train", train), ("dev", dev)):
         if loader.count == 0:
@@ -255,8 +257,9 @@ def batches(
     words: Words = NO_WORDS,
     learn: bool = False,
     seed: int = 0,
-) -> Loader | MemberLoader:
-    """The batches of a split with what a classifier reads.
+    train: TrainConfig | CountConfig | None = None,
+) -> Loader | SplitStream | MemberLoader:
+    """The batches of a split with what a classifier reads; they are streamed where the store has not its features.
 
     Args:
         store: the data set.
@@ -267,22 +270,20 @@ def batches(
         learn: whether it learns from them: of one that reads words only videos that have some, and those of train in
             an order that is drawn anew each epoch.
         seed: of that order.
+        train: how it is trained, for the processes and the buffer of a stream.
     """
     if isinstance(model, Ensemble):
         own = words.members if isinstance(words, MemberWords) else [NO_WORDS] * len(model.members)
         pairs = zip(model.members, own, strict=True)
         return MemberLoader([batches(store, split, member, size, words=each) for member, each in pairs])
-    return Loader(
-        store,
-        split,
-        size,
-        modalities=model.modalities,
-        frames=model.reads_frames,
-        shuffle=learn and split == "train" and "fitted_by_counts" not in model.traits,
-        seed=seed,
-        words=words,
-        only_with_words=learn and bool(model.reads_text),
-    )
+    what = dict(modalities=model.modalities, frames=model.reads_frames, seed=seed, words=words)
+    what["only_with_words"] = learn and bool(model.reads_text)
+    if store.streamed(split) and set(model.modalities) & store.schema.features.keys():
+        options = train if isinstance(train, TrainConfig) else TrainConfig()
+        # Models that read frames read their means from nowhere.
+        return SplitStream(store, split, size, means=False, buffer=options.buffer, workers=options.readers, **what)
+    shuffle = learn and split == "train" and "fitted_by_counts" not in model.traits
+    return Loader(store, split, size, shuffle=shuffle, **what)
 
 
 def predict_split(

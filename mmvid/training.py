@@ -37,6 +37,8 @@ class TrainConfig(Options):
     precision: loop.Precision = option("32", "arithmetic")
     ema: float = option(0.0, "decay of the weights' moving average, which is kept; 0 averages nothing", ge=0, lt=1)
     seed: int = option(0, "seed of weights, order and dropout", ge=0)
+    buffer: int = option(2048, "videos that each reader of a stream holds to shuffle them", ge=1)
+    readers: int = option(0, "processes that read a stream; 0 reads in the process that trains", ge=0)
     checkpoint_minutes: float = option(
         loop.CHECKPOINT_MINUTES, "from one saved state to the next within an epoch", ge=0, decides=False
     )

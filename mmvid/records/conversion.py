@@ -17,17 +17,17 @@ from mmvid import storage
 from mmvid.config import Options, option
 from mmvid.durable import replacing
 from mmvid.records.described import read_described
-from mmvid.records.manifest import LISTED, Counts, FileEntry, OnError, Skipped, SkippedRecord
+from mmvid.records.manifest import LISTED, Counts, FileEntry, OnError, ShardEntry, Skipped, SkippedRecord
 from mmvid.records.schema import Problem, Schema
 from mmvid.records.segments import decode_rows
-from mmvid.records.shards import ShardWriter
+from mmvid.records.shards import ShardWriter, Whereabouts
 from mmvid.records.sources import is_rows
 from mmvid.records.splits import hash64, split_of
 from mmvid.records.text import NO_TEXT, Text, TextIndex
 from mmvid.records.video import BadRecord, Video
 from mmvid.storage import File
 from mmvid.tfrecords.example import Parser
-from mmvid.tfrecords.framing import CorruptRecord, read_records
+from mmvid.tfrecords.framing import CorruptRecord, masked_crc32c, read_records
 
 STATE = ".ingest"  # folder in a store that is not complete yet
 
@@ -45,6 +45,7 @@ class Task:
         frames: modality -> type of its frames, see `shards.columns`.
         has_dev, dev_share, seed: see `splits.split_of`.
         on_error: whether a record that does not fit stops the ingest.
+        streamed: whether the features of train stay in the shard.
         text, text_index, text_digest: the text file, its saved index and its digest; None without text.
     """
 
@@ -62,6 +63,7 @@ class Task:
     text: Path | None = None
     text_index: Path | None = None
     text_digest: str | None = None
+    streamed: bool = False
 
     @property
     def name(self) -> str:
@@ -81,6 +83,7 @@ class Task:
             self.schema.model_dump(mode="json"),
         ]
         told += [self.frames, self.has_dev, self.dev_share, self.seed, self.on_error, self.text_digest]
+        told += [["streamed", self.source.place]] if self.streamed else []
         return hashlib.blake2b(json.dumps(told).encode(), digest_size=16).hexdigest()
 
 
@@ -116,7 +119,7 @@ def convert(task: Task) -> None:
             raise empty
         problems.append(empty)
     with contextlib.ExitStack() as stack:
-        for row, videos, text in _numbered(task, problems):
+        for row, videos, text, whereabouts in _numbered(task, problems):
             # The id, the text and the split are the video's: segments of one are never divided between splits.
             id = _name(task, row, videos[0].id)
             hidden += not videos[0].id
@@ -125,14 +128,16 @@ def convert(task: Task) -> None:
             split = split_of(id, task.split, has_dev=task.has_dev, seed=task.seed, share=task.dev_share)
             if split not in writers:
                 path = task.store / f"{split}-{task.number:05d}.arrow"
-                writers[split] = stack.enter_context(ShardWriter(path, split, task.schema, task.frames))
+                streamed = task.streamed and split == "train"
+                writers[split] = stack.enter_context(ShardWriter(path, split, task.schema, task.frames, streamed))
             for video in videos:
-                writers[split].add(id if video.start is None else f"{id}:{video.start}", video, text or NO_TEXT)
+                name = id if video.start is None else f"{id}:{video.start}"
+                writers[split].add(name, video, text or NO_TEXT, whereabouts)
             hashes.append(hash64(id))
         storage.check_unchanged(task.source)
     done = Done(
         key=task.key(),
-        files=[writers[split].entry for split in sorted(writers)],
+        files=[_entry(task, writers[split]) for split in sorted(writers)],
         counts={split: writers[split].counts for split in sorted(writers)},
         skipped=_skipped(task, problems),
         hidden_ids=hidden,
@@ -163,7 +168,7 @@ def hashes_path(task: Task) -> Path:
 
 def named_videos(task: Task) -> Iterator[tuple[int, str]]:
     """The number of each record that is kept, and the id that its video has in the store."""
-    for row, videos, _ in _numbered(task, []):
+    for row, videos, _, _ in _numbered(task, []):
         yield row, _name(task, row, videos[0].id)
 
 
@@ -172,11 +177,25 @@ def frames_type(frames: np.ndarray) -> str:
     return "uint8" if frames.dtype == np.uint8 else "float"
 
 
-def _numbered(task: Task, problems: list[Problem]) -> Iterator[tuple[int, list[Video], Text | None]]:
-    """The number of each record, which skipped ones count for too, its rows, a video or its segments, and its text."""
+def _entry(task: Task, writer: ShardWriter) -> FileEntry:
+    if not writer.streamed:
+        return writer.entry
+    shard = ShardEntry(
+        name=task.relative,
+        place=storage.absolute(task.source),
+        size=task.source.size,
+        version=task.source.version,
+    )
+    return writer.entry.model_copy(update={"shard": shard})
+
+
+def _numbered(task: Task, problems: list[Problem]) -> Iterator[tuple[int, list[Video], Text | None, Whereabouts]]:
+    """Of each record its number, which skipped ones count for too, its rows, a video or its segments, its text, and
+    where it is.
+    """
     if is_rows(task.source):
         for number, (video, text) in enumerate(read_described(task.source, task.schema)):
-            yield number, [video], text
+            yield number, [video], text, (0, 0)
         return
 
     def report(problem: Problem) -> None:
@@ -193,7 +212,7 @@ def _numbered(task: Task, problems: list[Problem]) -> Iterator[tuple[int, list[V
         except BadRecord as error:
             report(error.at(task.source, offset))
             continue
-        yield good + len(problems), videos, None
+        yield good + len(problems), videos, None, (offset, masked_crc32c(payload) if task.streamed else 0)
         good += 1
 
 

@@ -57,6 +57,7 @@ def ingest(
     text: str | os.PathLike = "auto",
     vocabulary: str | os.PathLike = "auto",
     on_error: OnError = "stop",
+    stream: bool = False,
     dev_share: float = PAPER_DEV_SHARE,
     seed: int = 0,
     workers: int = 1,
@@ -79,6 +80,9 @@ def ingest(
             is in `data`, `none` takes none. Without one, labels are called `label 12`.
         on_error: `stop` raises at the first record that is damaged or does not fit; `skip` leaves such records out,
             and the manifest counts and lists them.
+        stream: leaves the features of train in their shards, which must stay where they are and as they are: a
+            training reads them from there (see `streaming`). Their ids, labels and texts are kept, and where each
+            record begins.
         dev_share: share of train that becomes dev and gate where the source has no dev.
         seed: which videos of train that share takes.
         workers: processes; each does one shard at a time.
@@ -98,7 +102,9 @@ def ingest(
     if on_error not in ("stop", "skip"):
         raise ValueError(f"on_error must be stop or skip, got {on_error!r}")
     sources = find_sources(data)
-    _check_rows(sources, on_error)
+    _check_rows(sources, on_error, stream)
+    if stream and schema.segments is not None:
+        raise ValueError(f"schema {schema.name} has rated segments, which cannot be streamed")
     vocabulary_file = _vocabulary_file(sources, schema, vocabulary)
     if vocabulary_file is None:
         names = [unnamed(label) for label in range(schema.classes)]
@@ -107,7 +113,7 @@ def ingest(
     text_file = _text_file(sources, text)
     with claimed(folder, (NAME, STATE), "a store", "ingests into"):
         index = None if text_file is None else _index(text_file, folder)
-        tasks = _plan(schema, folder, sources.shards, index, (dev_share, seed, on_error))
+        tasks = _plan(schema, folder, sources.shards, index, (dev_share, seed, on_error, stream))
         request = _digest([FORMAT, names, [task.key() for task in tasks]])
         if (folder / NAME).exists():
             if read_manifest(folder).source.request == request:
@@ -167,9 +173,13 @@ def fingerprint(
     return _digest([told, load_schema(schema).model_dump(mode="json") if str(schema) else None])
 
 
-def _check_rows(sources: Sources, on_error: OnError) -> None:
-    if on_error == "skip" and any(is_rows(file) for files in sources.shards.values() for file in files.values()):
+def _check_rows(sources: Sources, on_error: OnError, stream: bool) -> None:
+    if not any(is_rows(file) for files in sources.shards.values() for file in files.values()):
+        return
+    if on_error == "skip":
         raise ValueError("on_error must be stop for files of rows: they are text, to be put right")
+    if stream:
+        raise ValueError("stream must be False for files of rows: they have no features to leave there")
 
 
 def _digest(content: list) -> str:
@@ -217,9 +227,9 @@ def _plan(
     folder: Path,
     shards: Shards,
     index: TextIndex | None,
-    options: tuple[float, int, OnError],
+    options: tuple[float, int, OnError, bool],
 ) -> list[Task]:
-    dev_share, seed, on_error = options
+    dev_share, seed, on_error, stream = options
     frames = _first_frames(schema, shards)
     tasks = []
     for split, files in shards.items():
@@ -237,6 +247,7 @@ def _plan(
                     dev_share=dev_share,
                     seed=seed,
                     on_error=on_error,
+                    streamed=stream,
                     text=None if index is None else index.path,
                     text_index=None if index is None else folder / STATE / "text.npy",
                     text_digest=None if index is None else index.digest,

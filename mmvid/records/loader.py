@@ -75,10 +75,12 @@ class Loader:
         self.chosen = np.flatnonzero(words.known(split)) if only_with_words else None
         self.count = store.count(split) if self.chosen is None else len(self.chosen)
         self.length = equal_length(self.count, batch_size, world_size, "videos")
-        self.sizes = _sizes(store, modalities, frames)
-        self.labelled = not drop_labels and _is_labelled(store, split)
+        self.sizes = sizes_of(store, modalities, frames)
+        if store.streamed(split) and self.sizes.keys() & store.schema.features.keys():
+            raise ValueError(f"{split} of {store.folder} has its features in TFRecords, which must be streamed")
+        self.labelled = not drop_labels and is_labelled(store, split)
         self.frames = frames
-        self._rows: _Rows | None = None
+        self._rows: Rows | None = None
 
     def __len__(self) -> int:
         return self.length
@@ -96,7 +98,7 @@ class Loader:
     def read(self, rows: np.ndarray) -> Batch:
         """The videos of these rows of the split, int64 ``(B,)``, whatever the order of the epoch."""
         if self._rows is None:
-            self._rows = _Rows(self.store, self.split, self.sizes, self.frames)
+            self._rows = Rows(self.store, self.split, self.sizes, self.frames)
         batch = self._rows.batch(rows, self.labelled)
         self.words.add(batch, self.split, rows)
         return batch
@@ -114,7 +116,7 @@ class Loader:
             yield from np.split(rows, [end - begin for end in planned[:-1]])
 
 
-class _Rows:
+class Rows:
     """The rows of a split by number."""
 
     def __init__(self, store: Store, split: str, sizes: dict[str, int], frames: bool):
@@ -177,7 +179,7 @@ class _Rows:
             batch.frames[modality] = torch.from_numpy(padded)
 
 
-def _sizes(store: Store, modalities: Iterable[str] | None, frames: bool) -> dict[str, int]:
+def sizes_of(store: Store, modalities: Iterable[str] | None, frames: bool) -> dict[str, int]:
     """The modalities to read, and the sizes of their vectors."""
     there = store.shapes.frames if frames else store.shapes.features
     if frames and not there:
@@ -193,7 +195,7 @@ def _sizes(store: Store, modalities: Iterable[str] | None, frames: bool) -> dict
     return {modality: there[modality] for modality in asked}
 
 
-def _is_labelled(store: Store, split: str) -> bool:
+def is_labelled(store: Store, split: str) -> bool:
     counts = store.counts(split)
     if 0 < counts.labelled < counts.videos:
         raise ValueError(

@@ -21,6 +21,15 @@ LISTED = 1000  # skipped records that a manifest lists; all are counted
 OnError = Literal["stop", "skip"]
 
 
+class ShardEntry(Options):
+    """The TFRecord file that holds the features of an Arrow file's videos."""
+
+    name: str = option(..., "its name in the data set, such as train/train0000.tfrecord")
+    place: str = option(..., "where it lies")
+    size: int = option(..., "bytes")
+    version: int | str = option(..., "time of change (ns), or ETag on S3")
+
+
 class FileEntry(Options):
     """One Arrow file."""
 
@@ -29,6 +38,12 @@ class FileEntry(Options):
     rows: int = option(..., "videos in it", ge=1)
     bytes: int = option(..., "its size", ge=1)
     digest: str = option(..., "BLAKE2b of its bytes")
+    # Left out of the JSON where there is none.
+    shard: ShardEntry | None = option(
+        None,
+        "where the features of its videos are, which are streamed from there",
+        exclude_if=lambda shard: shard is None,
+    )
 
 
 class Counts(Options):

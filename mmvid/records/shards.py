@@ -8,6 +8,11 @@ title, language  string, null where absent
 keywords         list<string>, null where absent
 features.<m>     fixed_size_list<float>[D], null where the video lacks modality m
 frames.<m>       list<fixed_size_list<uint8 or float>[D]>, likewise; only where the source has frames
+
+Videos whose features are streamed have instead of the features and the frames:
+
+byte             int64, at which the record begins in its TFRecord file, uncompressed
+checksum         uint32, masked CRC-32C of the record
 """
 
 import hashlib
@@ -24,13 +29,17 @@ from mmvid.records.text import Text
 BATCH_BYTES = 8 * 1024 * 1024  # rows that a writer gathers before it writes them; one larger row goes alone
 _ROW_BYTES = 64  # ids, offsets and the like
 
+Whereabouts = tuple[int, int]
+"""The byte at which a record begins in its file, and its checksum."""
 
-def columns(schema: Schema, frames: dict[str, str]) -> pa.Schema:
+
+def columns(schema: Schema, frames: dict[str, str], streamed: bool = False) -> pa.Schema:
     """The columns of a data set.
 
     Args:
         schema: its modalities and their sizes.
         frames: modality -> `uint8` or `float`, for those that the source has frames of.
+        streamed: whether the features stay where they are.
     """
     fields = [
         pa.field("id", pa.string(), nullable=False),
@@ -41,6 +50,8 @@ def columns(schema: Schema, frames: dict[str, str]) -> pa.Schema:
         pa.field("keywords", pa.list_(pa.string())),
         pa.field("language", pa.string()),
     ]
+    if streamed:
+        return pa.schema([*fields, pa.field("byte", pa.int64()), pa.field("checksum", pa.uint32())])
     for modality, spec in schema.features.items():
         fields.append(pa.field(f"features.{modality}", pa.list_(pa.float32(), spec.size)))
     for modality, kind in frames.items():
@@ -59,11 +70,11 @@ class ShardWriter:
         counts: what was written.
     """
 
-    def __init__(self, path: Path, split: str, schema: Schema, frames: dict[str, str]):
-        self.path, self.split, self.schema, self.frames = path, split, schema, frames
-        self.columns = columns(schema, frames)
+    def __init__(self, path: Path, split: str, schema: Schema, frames: dict[str, str], streamed: bool = False):
+        self.path, self.split, self.schema, self.frames, self.streamed = path, split, schema, frames, streamed
+        self.columns = columns(schema, frames, streamed)
         self.row_bytes = _ROW_BYTES + sum(4 * spec.size for spec in schema.features.values())
-        self.rows: list[tuple[str, Video, Text]] = []
+        self.rows: list[tuple[str, Video, Text, Whereabouts]] = []
         self.bytes = 0
         self.tally = dict.fromkeys(("videos", "labelled", "title", "keywords", "text"), 0)
         self.labels = np.zeros(schema.classes, np.int64)
@@ -92,19 +103,19 @@ class ShardWriter:
     def counts(self) -> Counts:
         return Counts(**self.tally, labels=self.labels.tolist(), features=self.features, frames=self.kept_frames)
 
-    def add(self, id: str, video: Video, text: Text) -> None:
+    def add(self, id: str, video: Video, text: Text, whereabouts: Whereabouts = (0, 0)) -> None:
         """Adds a row. `id` is the video's, or what stands for a hidden one."""
         size = self.row_bytes + sum(rows.nbytes for rows in video.frames.values())
         size += 4 * (len(text.title or "") + sum(map(len, text.keywords or ())))
         if self.rows and self.bytes + size > BATCH_BYTES:
             self._flush()
-        self.rows.append((id, video, text))
+        self.rows.append((id, video, text, whereabouts))
         self.bytes += size
 
     def _flush(self) -> None:
         if not self.rows:
             return
-        ids, videos, texts = zip(*self.rows, strict=True)
+        ids, videos, texts, whereabouts = zip(*self.rows, strict=True)
         self._count(videos, texts)
         arrays = {
             "id": pa.array(ids, pa.string()),
@@ -116,6 +127,12 @@ class ShardWriter:
         }
         if self.schema.segments is not None:
             arrays["rated"] = pa.array([video.rated for video in videos], pa.list_(pa.int32()))
+        arrays |= self._whereabouts(whereabouts) if self.streamed else self._features(videos)
+        self.file.write_batch(pa.RecordBatch.from_pydict(arrays, self.columns))
+        self.rows, self.bytes = [], 0
+
+    def _features(self, videos: tuple[Video, ...]) -> dict[str, pa.Array]:
+        arrays = {}
         for modality in self.schema.features:
             name = f"features.{modality}"
             kind = self.columns.field(name).type
@@ -124,8 +141,11 @@ class ShardWriter:
             name = f"frames.{modality}"
             kind = self.columns.field(name).type
             arrays[name] = _ragged([video.frames.get(modality) for video in videos], kind)
-        self.file.write_batch(pa.RecordBatch.from_pydict(arrays, self.columns))
-        self.rows, self.bytes = [], 0
+        return arrays
+
+    def _whereabouts(self, found: tuple[Whereabouts, ...]) -> dict[str, pa.Array]:
+        byte, checksum = zip(*found, strict=True)
+        return {"byte": pa.array(byte, pa.int64()), "checksum": pa.array(checksum, pa.uint32())}
 
     def _count(self, videos: tuple[Video, ...], texts: tuple[Text, ...]) -> None:
         self.tally["videos"] += len(videos)

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmvid.records.batches import Shapes
-from mmvid.records.manifest import Counts, Manifest, read_manifest
+from mmvid.records.manifest import Counts, FileEntry, Manifest, read_manifest
 from mmvid.records.schema import Schema
 from mmvid.records.splits import SPLITS
 
@@ -94,10 +94,14 @@ class Store:
         )
 
     def _has_float_frames(self, modality: str) -> bool:
-        columns = (
-            batch.schema.field(f"frames.{modality}").type for split in self.splits for batch in self.batches(split)
-        )
-        return pa.types.is_floating(next(columns).value_type.value_type)
+        name = f"frames.{modality}"
+        schemas = (batch.schema for split in self.splits for batch in self.batches(split))
+        found = next((schema.field(name).type for schema in schemas if name in schema.names), None)
+        return found is not None and pa.types.is_floating(found.value_type.value_type)
+
+    def streamed(self, split: str) -> list[FileEntry]:
+        """The files of a split whose videos' features are in TFRecord files, to be streamed from there; mostly none."""
+        return [file for file in self.base.contents.files if file.split == split and file.shard is not None]
 
     @property
     def name(self) -> str:
@@ -127,7 +131,11 @@ class Store:
             "features": self.shapes.features,
             "frames": self.shapes.frames,
             "skipped records": self.contents.skipped.count,
-        }
+        } | self._streamed_profile()
+
+    def _streamed_profile(self) -> dict[str, Any]:
+        shards = [file.shard for split in self.splits for file in self.streamed(split)]
+        return {"streamed shards": len(shards), "streamed from": self.base.contents.source.folder} if shards else {}
 
     def counts(self, split: str) -> Counts:
         """What there is of a split; zeros where it has no videos."""

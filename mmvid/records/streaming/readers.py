@@ -16,34 +16,19 @@ import weakref
 from collections.abc import Iterator
 from multiprocessing import reduction
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from mmvid import storage
 from mmvid.records.processes import serve, start_method
 from mmvid.records.schema import Problem
-from mmvid.records.streaming.assembly import assemble
-from mmvid.records.streaming.part import Part, Place, Read
+from mmvid.records.streaming.assembly import Take
+from mmvid.records.streaming.part import Made, Part
+from mmvid.records.streaming.reading import Place
 
 SLOTS = 3  # batches: the one that is read, the one that waits, the one in training
 _ALIGNED = 64
-
-
-class Made(NamedTuple):
-    """A batch as it comes from a reader.
-
-    Attributes:
-        ids: its videos' ids, empty where they are hidden.
-        places: where they are.
-        skipped: what was wrong with those that were left out on the way.
-        arrays: see `assembly.assemble`.
-    """
-
-    ids: list[str]
-    places: list[Place]
-    skipped: list[Problem]
-    arrays: dict[str, np.ndarray]
 
 
 class Slots:
@@ -60,8 +45,7 @@ class Slots:
         self._map()
 
     def _map(self) -> None:
-        memory = mmap.mmap(self._file, self.size * SLOTS)
-        self._bytes = np.frombuffer(memory, np.uint8)
+        self._memory = mmap.mmap(self._file, self.size * SLOTS)
 
     def __getstate__(self) -> tuple[Any, int]:
         return reduction.DupFd(self._file), self.size
@@ -75,12 +59,39 @@ class Slots:
         """Gives up the file; arrays that are lent keep the memory."""
         os.close(self._file)
 
-    def array(self, slot: int, offset: int, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    def array(self, slot: int, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], dtype: str) -> np.ndarray:
         """An array in a slot."""
-        count = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        start = slot * self.size + offset
-        assert offset + count <= self.size, f"{offset + count} bytes in a slot of {self.size}"
-        return self._bytes[start : start + count].view(dtype).reshape(shape)
+        return np.ndarray(shape, dtype, self._memory, slot * self.size + offset, strides)
+
+
+class _Slot:
+    """The slot that a process writes its next batch to."""
+
+    def __init__(self, slots: Slots, pipe: Connection):
+        self.slots, self.pipe = slots, pipe
+        self.free = list(range(SLOTS))
+        self.number = self.end = 0
+        self.begins: dict[str, int] = {}
+
+    def next(self) -> Take:
+        """Goes on to a slot that is free, or waits for one."""
+        while not self.free or self.pipe.poll():
+            self.free.append(self.pipe.recv())
+        self.number, self.end, self.begins = self.free.pop(0), 0, {}
+        return self._take
+
+    def _take(self, name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+        kind = np.dtype(dtype)
+        strides = kind.itemsize * np.cumprod((1, *shape[:0:-1]))[::-1]
+        array = self.slots.array(self.number, self.end, shape, tuple(strides.tolist()), kind.str)
+        self.begins[name] = self.end
+        self.end += -(-array.nbytes // _ALIGNED) * _ALIGNED
+        assert self.end <= self.slots.size, f"{self.end} bytes in a slot of {self.slots.size}"
+        return array
+
+    def where(self, arrays: dict[str, np.ndarray]) -> dict[str, tuple]:
+        """Where arrays, or the beginnings of such, are that were taken."""
+        return {name: (self.begins[name], each.shape, each.strides, each.dtype.str) for name, each in arrays.items()}
 
 
 @dataclasses.dataclass
@@ -91,7 +102,7 @@ class _Told:
     ids: list[str]
     places: list[Place]
     skipped: list[Problem]
-    arrays: dict[str, tuple[int, tuple[int, ...], str]]
+    arrays: dict[str, tuple[int, tuple[int, ...], tuple[int, ...], str]]
 
 
 class Readers:
@@ -106,7 +117,7 @@ class Readers:
         self._processes, self._pipes, self._slots, self._free = [], [], [], []
         for part in self.parts:
             here, there = context.Pipe()
-            slots = Slots(part.most_bytes)
+            slots = Slots(part.wanted.most_bytes(part.plan.batch_size))
             process = context.Process(target=_work, args=(part, slots, there), daemon=True)
             process.start()
             there.close()
@@ -182,11 +193,9 @@ def _when_let_go(arrays: dict[str, np.ndarray], free: collections.deque, slot: i
 def _work(part: Part, slots: Slots, pipe: Connection) -> None:
     serve()
     try:
-        free = list(range(SLOTS))
-        for read in part.batches():
-            while not free or pipe.poll():
-                free.append(pipe.recv())
-            pipe.send(_write(part, slots, free.pop(0), read))
+        slot = _Slot(slots, pipe)
+        for made in part.batches(slot.next):
+            pipe.send(_Told(slot.number, made.ids, made.places, made.skipped, slot.where(made.arrays)))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the other side is gone
     except Exception as error:
@@ -195,18 +204,3 @@ def _work(part: Part, slots: Slots, pipe: Connection) -> None:
     with contextlib.suppress(EOFError, ConnectionResetError):  # what was sent is lost if this process ends first
         while True:
             pipe.recv()
-
-
-def _write(part: Part, slots: Slots, slot: int, read: Read) -> _Told:
-    where, end = {}, 0
-
-    def take(name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
-        nonlocal end
-        begin, kind = end, np.dtype(dtype).str
-        array = slots.array(slot, begin, shape, kind)
-        end += -(-array.nbytes // _ALIGNED) * _ALIGNED
-        where[name] = begin, shape, kind
-        return array
-
-    assemble(part.schema, read.videos, list(part.modalities), part.kinds, part.frames, take)
-    return _Told(slot, [video.id for video in read.videos], read.places, read.skipped, where)

@@ -2,10 +2,11 @@
 
 import contextlib
 import dataclasses
+import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -13,13 +14,20 @@ from mmvid import storage
 from mmvid.records.manifest import OnError
 from mmvid.records.payloads import parse_record, read_video
 from mmvid.records.schema import Problem, Schema
+from mmvid.records.streaming.assembly import Wanted
 from mmvid.records.video import BadRecord, Video
 from mmvid.storage import File
 from mmvid.tfrecords.example import Parser
 from mmvid.tfrecords.framing import CorruptRecord, RecordFile, opened_records, read_records
 
 STALL_SECONDS = 30.0
-_OPEN = 8  # shards: twice as many as are read in turns, so that few are opened again
+_OPEN = 32  # shards: those that are read in turns, and those that the buffer has videos of
+
+
+Place = tuple[int, int]
+"""A shard, and the number of a video among those that are wanted of it."""
+Expected = tuple[Place, Video | None]
+"""A video that will be taken, and what is held of it."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -38,6 +46,10 @@ class Shard:
 
     def __len__(self) -> int:
         return len(self.offsets)
+
+    def end(self, video: int) -> int:
+        """A byte that ends a video's record, or lies beyond."""
+        return int(self.offsets[video + 1]) if video + 1 < len(self) else self.file.size
 
 
 def scan(file: File, name: str = "") -> Shard:
@@ -100,12 +112,9 @@ class Reader:
             clears the list.
     """
 
-    def __init__(self, schema: Schema, shards: list[Shard], kinds: dict[str, str], on_error: OnError, watch: Watch):
-        """
-        Args:
-            kinds: modality -> `uint8` or `float`, what its frames must be.
-        """
-        self.schema, self.shards, self.kinds, self.on_error, self.watch = schema, shards, kinds, on_error, watch
+    def __init__(self, wanted: Wanted, shards: Sequence[Shard], on_error: OnError, watch: Watch):
+        self.schema, self.kinds = wanted.records, wanted.kinds
+        self.shards, self.on_error, self.watch = shards, on_error, watch
         self.skipped: list[Problem] = []
         self._open: dict[int, tuple[contextlib.ExitStack, RecordFile]] = {}
         self._parse = Parser().parse
@@ -117,13 +126,32 @@ class Reader:
         for shard in list(self._open):
             self._close(shard)
 
-    def read(self, shard: int, video: int) -> Video | None:
+    def expect(self, shard: int, video: int) -> Expected:
+        """Reads a video that will soon be taken, or has the system read it: into its cache, where the bytes lie in a
+        file as they are. They would otherwise be copied twice, and this process would hold them meanwhile.
+        """
+        place = shard, video
+        if not self._is_plain(shard):
+            return place, self.read(place)
+        if hasattr(os, "posix_fadvise"):
+            found = self.shards[shard]
+            begin, end = (int(offset) for offset in (found.offsets[video], found.end(video)))
+            os.posix_fadvise(self._file(shard).fileno(), begin, end - begin, os.POSIX_FADV_WILLNEED)
+        return place, None
+
+    def take(self, expected: Expected) -> tuple[Place, Video | None]:
+        """A video that was expected; None if it is damaged and `on_error` is `skip`. Raises what `read` raises."""
+        place, video = expected
+        return place, self.read(place) if self._is_plain(place[0]) else video
+
+    def read(self, place: Place) -> Video | None:
         """A video; None if it is damaged and `on_error` is `skip`.
 
         Raises:
             CorruptRecord, BadRecord: if it is damaged and `on_error` is `stop`; the file and the byte are named.
             ValueError: if the file has changed. OSError: if it cannot be read.
         """
+        shard, video = place
         found = self.shards[shard]
         offset = int(found.offsets[video])
         self.watch.begin(found.file.place, offset)
@@ -151,8 +179,14 @@ class Reader:
             raise error
         self.skipped.append(error)
 
+    def _is_plain(self, shard: int) -> bool:
+        """Whether a shard's bytes can be had again at no cost: it is on disk and not compressed."""
+        return not storage.is_remote(self.shards[shard].file) and not self._file(shard).is_gzip
+
     def _file(self, shard: int) -> RecordFile:
-        if shard not in self._open:
+        if shard in self._open:
+            self._open[shard] = self._open.pop(shard)  # the last one used is the last one
+        else:
             if len(self._open) == _OPEN:
                 self._close(next(iter(self._open)))
             file = self.shards[shard].file

@@ -1,19 +1,25 @@
 """A stream against the store's loader: the same batches; damage, slowness, memory, processes that die."""
 
+import gzip
 import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from mmvid.records.ingest import ingest
 from mmvid.records.loader import Loader
-from mmvid.records.schema import load_schema
+from mmvid.records.schema import Video, encode_video, load_schema
 from mmvid.records.streaming import reading
 from mmvid.records.streaming.loader import Stream
 from mmvid.records.streaming.reading import Watch, scan
 from mmvid.storage import find_file
+from mmvid.tfrecords.framing import write_records
 
 
 @pytest.fixture(params=[False, True], ids=["video", "frame"])
@@ -117,6 +123,21 @@ def stream_at(maker, workers: int, first: int):
     return fresh.starting(first)
 
 
+@pytest.mark.parametrize("name", ["train0{}.tfrecord.gz", "again{}.tfrecord"])
+def test_compressed_shards_are_read_once_from_front_to_back(maker, name):
+    """Whatever they are called; they cannot be read here and there."""
+    maker.whole(frames=True)
+    options = dict(frames=True, buffer=30, seed=2)
+    plain = shards(maker)
+    packed = []
+    for number, shard in enumerate(plain):
+        path = maker.folder / name.format(number)
+        path.write_bytes(gzip.compress(Path(shard.file.place).read_bytes()))
+        packed.append(scan(find_file(path)))
+    pairs = zip(Stream(maker.schema, packed, 7, **options), Stream(maker.schema, plain, 7, **options), strict=True)
+    assert all(same(*pair) for pair in pairs)
+
+
 @pytest.mark.parametrize("framed", [True], indirect=True)
 def test_ranks_share_an_epoch_in_equally_many_batches(store, maker, framed):
     parts = [list(stream(maker, rank=rank, world_size=3)) for rank in range(3)]
@@ -128,19 +149,23 @@ def test_ranks_share_an_epoch_in_equally_many_batches(store, maker, framed):
 @pytest.mark.parametrize("framed", [True], indirect=True)
 def test_no_more_videos_are_held_than_stated(store, maker, framed, monkeypatch):
     taken = most = left = 0
-    read = reading.Reader.read
+    expect, take = reading.Reader.expect, reading.Reader.take
 
-    def counted(self, shard, video):
-        nonlocal taken
+    def expected(self, shard, video):
+        nonlocal taken, most
         taken += 1
-        return read(self, shard, video)
-
-    monkeypatch.setattr(reading.Reader, "read", counted)
-    part = stream(maker, buffer=50)._part(0, 0)
-    for _, batch, _ in part.batches():
-        left += len(batch)
         most = max(most, taken - left)
-    assert 10 < most <= 50 and taken == left == 200
+        return expect(self, shard, video)
+
+    def leaving(self, found):
+        nonlocal left
+        left += 1
+        return take(self, found)
+
+    monkeypatch.setattr(reading.Reader, "expect", expected)
+    monkeypatch.setattr(reading.Reader, "take", leaving)
+    assert sum(map(len, stream(maker, buffer=50))) == 200
+    assert 20 < most <= 50 and taken == left == 200
 
 
 @pytest.mark.parametrize("framed", [True], indirect=True)
@@ -245,3 +270,47 @@ def test_real_frames_come_as_from_the_store(shared, tmp_path):
     streamed = Stream(load_schema("audioset"), files, 100, workers=2, buffer=500)
     assert videos(streamed) == videos(Loader(store, "validate", 100, frames=True))
     assert streamed.count == store.count("validate") == 2257
+
+
+MEASURED = """
+import sys
+from pathlib import Path
+from mmvid.records.schema import Video, encode_video, load_schema
+from mmvid.records.streaming import reading
+from mmvid.records.streaming.loader import Stream
+from mmvid.storage import find_file
+from mmvid.tfrecords.framing import write_records
+
+def anonymous():
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("RssAnon:")[2].split()[0]) * 1024
+
+if sys.argv[2] == "held":
+    reading.Reader._is_plain = lambda self, shard: False
+shards = [reading.scan(find_file(path)) for path in sorted(Path(sys.argv[1]).iterdir())]
+stream = Stream(load_schema("youtube8m"), shards, 4, buffer=300)
+before = most = anonymous()
+for batch in stream:
+    most = max(most, anonymous())
+print(stream.count, most - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell of a process's memory")
+def test_memory_is_bounded_by_batches_and_by_the_buffer_of_what_is_not_on_disk(tmp_path):
+    """138 MB of records: from disk only batches are held, from elsewhere half of the buffer of 300 too."""
+    schema, draw = load_schema("youtube8m"), np.random.default_rng(0)
+    frames = {m: draw.integers(0, 256, (300, spec.size), np.uint8) for m, spec in schema.features.items()}
+    for shard in range(2):
+        videos = (Video(f"{shard}-{n}", np.array([n], np.int32), {}, frames, 300) for n in range(200))
+        write_records(tmp_path / f"train{shard}.tfrecord", (encode_video(schema, v, "frame") for v in videos))
+    grown = {}
+    for kind in ("plain", "held"):
+        words = [sys.executable, "-c", MEASURED, str(tmp_path), kind]
+        told = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
+        count, grown[kind] = map(int, told.split())
+        assert count == 400
+    record = 300 * 1152 + 3000
+
+    assert grown["plain"] < 30 * record
+    assert 60 * record < grown["held"] - grown["plain"] < 300 * record
