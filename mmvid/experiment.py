@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mmvid import classifiers, evaluation
 from mmvid.config import Options, deciding, option, with_defaults
+from mmvid.ensemble.model import Ensemble, MemberLoader, MemberWords
 from mmvid.layers.text import FIELDS
 from mmvid.metrics import ranking
 from mmvid.metrics.segments import SegmentMeter
@@ -254,27 +255,31 @@ def words_of(model: classifiers.Classifier, textset: TextSet | None, numbers: np
 def batches(
     store: Store,
     split: str,
-    model: classifiers.Classifier,
+    model: classifiers.Classifier | Ensemble,
     size: int,
     *,
     words: Words = NO_WORDS,
     learn: bool = False,
     among: np.ndarray | None = None,
     seed: int = 0,
-) -> Loader:
+) -> Loader | MemberLoader:
     """The batches of a split with what a classifier reads.
 
     Args:
         store: the data set.
         split: its split.
-        model: the classifier.
+        model: the classifier; or an ensemble, whose batches hold one for each member.
         size: videos in a batch.
-        words: the words that the classifier reads.
+        words: the words that the classifier reads; of an ensemble `MemberWords`.
         learn: whether it learns from them: of one that reads text alone only videos that have some, and those of
             train in an order that is drawn anew each epoch.
         among: which videos of the split may be read, bool (N,); None for all.
         seed: of that order.
     """
+    if isinstance(model, Ensemble):
+        own = words.members if isinstance(words, MemberWords) else [NO_WORDS] * len(model.members)
+        pairs = zip(model.members, own, strict=True)
+        return MemberLoader([batches(store, split, member, size, words=each) for member, each in pairs])
     if learn and model.modalities and set(model.modalities) <= set(FIELDS):
         known = known_text(model, store, split, words)
         among = known if among is None else among & known
@@ -293,7 +298,7 @@ def batches(
 
 
 def predict_split(
-    model: classifiers.Classifier,
+    model: classifiers.Classifier | Ensemble,
     store: Store,
     split: str,
     *,
@@ -332,15 +337,19 @@ def predict_split(
     return predictions, metrics | ({"segment_map": meter.compute()} if meter.seen else {})
 
 
-def known_text(model: classifiers.Classifier, store: Store, split: str, words: Words) -> np.ndarray | None:
+def known_text(model: classifiers.Classifier | Ensemble, store: Store, split: str, words: Words) -> np.ndarray | None:
     """Which videos of a split have a word that a classifier knows, by itself or by its features, bool (N,).
 
     None of a classifier that reads no text.
     """
-    if model.reads_text:
+    if words.fields:
         return words.known(split)
-    features = [store.has_feature(split, modality) for modality in model.modalities if modality in FIELDS]
-    return np.logical_or.reduce(features) if features else None
+    if isinstance(model, Ensemble):
+        found = [known_text(member, store, split, NO_WORDS) for member in model.members]
+        found = [known for known in found if known is not None]
+    else:
+        found = [store.has_feature(split, modality) for modality in model.modalities if modality in FIELDS]
+    return np.logical_or.reduce(found) if found else None
 
 
 def commonest_label(store: Store) -> int | None:

@@ -9,7 +9,8 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from mmvid import predictions, serving
+from mmvid import ensemble_serving, predictions
+from mmvid.links import run_link
 from mmvid.metrics.bootstrap import Interval
 from mmvid.packaging import Package
 from mmvid.records.store import Store
@@ -18,7 +19,7 @@ from mmvid.registry import gate, measurement, versions
 from mmvid.registry.gate import Decision, Rules
 from mmvid.registry.measurement import Measured
 from mmvid.report import card
-from mmvid.runs import Command, Finished, Run, Task, run_link
+from mmvid.runs import Command, Finished, Run, Task
 
 MODULES = ("mmvid.registry.gate", "mmvid.registry.measurement")
 _UNREGISTERED = "(none: a dry run)"
@@ -72,7 +73,7 @@ def promote(
         ValueError: if the rules are wrong, the run has no model, or the model cannot be measured on the data.
     """
     stated = gate.read_rules(rules, name)
-    package = serving.load_logged(versions.model_uri(candidate))
+    package = ensemble_serving.load_logged(versions.model_uri(candidate))
     if (obstacle := package.obstacle(store, textset)) is not None:
         raise ValueError(f"the model of run {candidate.id} cannot be measured on {store.folder}: {obstacle}")
     if dry_run:
@@ -114,7 +115,7 @@ def _decide(command: Command, run: Run, held: _Candidate, measured: Measured, ch
     """
     if champion is None:
         return gate.decide(measured.metrics, None, held.rules)
-    package = serving.load_logged(f"models:/{held.name}/{champion}")
+    package = ensemble_serving.load_logged(f"models:/{held.name}/{champion}")
     if (obstacle := package.obstacle(held.store, held.textset)) is not None:
         if package.schema.name == "demo":
             decision = gate.decide(measured.metrics, None, held.rules)

@@ -74,6 +74,16 @@ def put_forward(command: Command, run: Run, config: PromoteConfig) -> bool:
     return passed
 
 
+def promoted(command: Command, name: str, candidate: Finished, store: Store) -> str:
+    """Puts a run before the gate of a registered model; says who is champion afterwards, and why."""
+    with command.start(Task("promote", {"model": name, "run": candidate.id}, {}, (), name=f"promote {name}")) as run:
+        textset = read_textset(candidate, "")
+        decision = promote(command, run, name, candidate, store, RULES, textset=textset).decision
+    champion = versions.aliased(name, "champion")
+    holder = f"champion is version {champion}" if champion else "there is no champion"
+    return f"- {name}: {holder} ({'; '.join(decision.reasons)})"
+
+
 def read_textset(candidate: Finished, place: str) -> TextSet | None:
     """The text set at `place`, or the one that a run read; None where it read no words.
 

@@ -32,25 +32,46 @@ from steps.build_text import find_or_build
 
 
 def main(argv: list[str]) -> None:
+    with Command() as command:
+        finished = train(command, argv, own=True)
+    shown = ", ".join(f"{metric} {finished.metrics[f'validate/{metric}']:.4f}" for metric in ("gap", "map"))
+    print(f"{finished.run.info.run_name}: validate {shown}\nrun {finished.id}")
+
+
+def train(
+    command: Command,
+    argv: list[str],
+    *,
+    data: DataConfig | None = None,
+    text: TextConfig | None = None,
+    frames: bool = False,
+    own: bool = False,
+) -> Finished:
+    """The finished run that the words of a command line ask for, trained now if there is none.
+
+    Args:
+        command: whose run it is.
+        argv: a classifier's name and its options.
+        data, text: the data set and its words, in place of what argv says of them.
+        frames: takes the demo's frame-level records though the classifier reads none.
+        own: the training is what the command is for.
+    """
     from steps import text_features  # which trains a TextCNN by what is here
 
     def feature_options(member: ModuleType) -> type[Options] | None:
         return text_features.FeaturesConfig if issubclass(member.Config, FeatureOptions) else None
 
-    name, model, train, text, features, data, control = parse(
+    name, model, training, said_text, features, said_data, control = parse(
         argv, classifiers, training_options, text_options, feature_options, DataConfig, RunConfig, about=__doc__
     )
-    with Command() as command:
-        store = open_dataset(command, data, frames=classifiers.load(name).Model.reads_frames)
-        textset, encoder = None, text_features.encoder_of(store)
-        if isinstance(model, TextOptions):
-            textset = find_or_build(command, store, text)
-        elif set(getattr(model, "modalities", ())) & set(FIELDS) - set(store.shapes.features):
-            store, encoder = text_features.find_or_make(command, store, text, features)
-        setup = experiment.Setup(name, model, train)
-        finished = find_or_train(command, setup, store, textset, encoder, force=control.force, own=True)
-    shown = ", ".join(f"{metric} {finished.metrics[f'validate/{metric}']:.4f}" for metric in ("gap", "map"))
-    print(f"{finished.run.info.run_name}: validate {shown}\nrun {finished.id}")
+    store = open_dataset(command, data or said_data, frames=frames or classifiers.load(name).Model.reads_frames)
+    textset, encoder = None, text_features.encoder_of(store)
+    if isinstance(model, TextOptions):
+        textset = find_or_build(command, store, text or said_text)
+    elif set(getattr(model, "modalities", ())) & set(FIELDS) - set(store.shapes.features):
+        store, encoder = text_features.find_or_make(command, store, text or said_text, features)
+    setup = experiment.Setup(name, model, training)
+    return find_or_train(command, setup, store, textset, encoder, force=control.force, own=own)
 
 
 def text_options(member: ModuleType) -> type[TextConfig] | None:

@@ -98,8 +98,8 @@ def measure(package: Package, store: Store, textset: TextSet | None = None, *, p
         package.model, store, SPLIT, key=package.key, words=words, progress=progress, watch=rated.watch
     )
     _, videos = np.unique(np.array(predictions.ids), return_inverse=True)
-    known = experiment.known_text(package.model, store, SPLIT, words)
-    measures = _measures(predictions, videos, store, known) | rated.measure(videos, predictions.num_classes)
+    with_words = experiment.known_text(package.model, store, SPLIT, words)
+    measures = _measures(predictions, videos, store, with_words) | rated.measure(videos, predictions.num_classes)
     ones = np.ones(videos.max() + 1, int)
     metrics |= {name: measures[name](ones) for name in measures if name.startswith("rare/")}
     known = {name: value for name, value in metrics.items() if value == value}
@@ -169,15 +169,15 @@ def intervals(measured: Measured, *, draws: int, confidence: float, seed: int) -
 
 
 def _measures(
-    predictions: Predictions, videos: np.ndarray, store: Store, known: np.ndarray | None
+    predictions: Predictions, videos: np.ndarray, store: Store, with_words: np.ndarray | None
 ) -> dict[str, Measure]:
     ranked = predictions.ranked()
     labels = np.repeat(np.arange(len(predictions)), np.diff(predictions.offsets)), predictions.labels.astype(np.int64)
     measures = dict(ranking_measures(ranked, labels, videos))
     with_text = store.has_text(SPLIT)
     groups = {"with_text": with_text, "without_text": ~with_text} if with_text.any() else {}
-    if known is not None:
-        groups["with_known_word"] = known
+    if with_words is not None:
+        groups["with_known_word"] = with_words
     for name, rows in groups.items():
         if rows.any():
             found = ranking_measures(ranked, labels, videos, rows=rows)
