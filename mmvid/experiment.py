@@ -15,6 +15,7 @@ from torch import Tensor
 from mmvid import classifiers, evaluation
 from mmvid.config import Options, deciding, option, with_defaults
 from mmvid.ensemble.model import Ensemble, MemberLoader, MemberWords
+from mmvid.layers.text import FIELDS
 from mmvid.metrics import ranking
 from mmvid.metrics.segments import SegmentMeter
 from mmvid.packaging import Package
@@ -119,8 +120,8 @@ def run(
 ) -> Outcome:
     """Trains on `train`, chooses the epoch on `dev`, and scores `gate` and `validate`.
 
-    A classifier that reads text is trained, and its epoch chosen, on videos with a word that it knows; it is scored on
-    all videos and, as `with_known_word` and `without_known_word`, on these and the others.
+    A classifier that reads text alone is trained, and its epoch chosen, on videos with a word that it knows; whatever
+    reads text is scored on all videos and, as `with_known_word` and `without_known_word`, on these and the others.
 
     Args:
         setup: what to train and how.
@@ -188,12 +189,14 @@ def train(
     store: Store,
     textset: TextSet | None = None,
     *,
+    among: np.ndarray | None = None,
     report: Report = lambda metrics, epoch: None,
     checkpoints: Path | None = None,
     callbacks: tuple[Callback, ...] = (),
     progress: bool = True,
 ) -> tuple[classifiers.Classifier, Fitted]:
-    """Trains on `train` and chooses the epoch on `dev`; reads no other split. The arguments are those of `run`.
+    """Trains on `train` and chooses the epoch on `dev`; reads no other split. The arguments are those of `run`, and
+    `among`, bool (N,), which videos of train it may learn from.
 
     Raises:
         ValueError: if a classifier that reads words would learn from no video.
@@ -205,11 +208,14 @@ def train(
     if model.reads_text:
         model.prepare(textset.vectors, word_counts(words))
     size = setup.train.batch_size
-    train = batches(store, "train", model, size, words=words, learn=True, seed=setup.seed, train=setup.train)
+    train = batches(
+        store, "train", model, size, words=words, learn=True, among=among, seed=setup.seed, train=setup.train
+    )
     dev = batches(store, "dev", model, PREDICT_BATCH, words=words, learn=True)
     for split, loader in (("train", train), ("dev", dev)):
         if loader.count == 0:
-            raise ValueError(f"{store.name} has no video in {split} with a known word in {', '.join(model.reads_text)}")
+            read = model.reads_text or model.modalities
+            raise ValueError(f"{store.name} has no video in {split} with a known word in {', '.join(read)}")
     if isinstance(setup.train, CountConfig):
         return model, count(model, train, dev, classes=shapes.classes, report=report)
     fitted = fit(
@@ -256,6 +262,7 @@ def batches(
     *,
     words: Words = NO_WORDS,
     learn: bool = False,
+    among: np.ndarray | None = None,
     seed: int = 0,
     train: TrainConfig | CountConfig | None = None,
 ) -> Loader | SplitStream | MemberLoader:
@@ -267,8 +274,9 @@ def batches(
         model: the classifier; or an ensemble, whose batches hold one for each member.
         size: videos in a batch.
         words: the words that the classifier reads; of an ensemble `MemberWords`.
-        learn: whether it learns from them: of one that reads words only videos that have some, and those of train in
-            an order that is drawn anew each epoch.
+        learn: whether it learns from them: of one that reads text alone only videos that have some, and those of
+            train in an order that is drawn anew each epoch.
+        among: which videos of the split may be read, bool (N,); None for all.
         seed: of that order.
         train: how it is trained, for the processes and the buffer of a stream.
     """
@@ -279,11 +287,16 @@ def batches(
     what = dict(modalities=model.modalities, frames=model.reads_frames, seed=seed, words=words)
     what["only_with_words"] = learn and bool(model.reads_text)
     if store.streamed(split) and set(model.modalities) & store.schema.features.keys():
+        if among is not None:
+            raise ValueError(f"{split} of {store.name} is streamed, where videos cannot be chosen; ingest it")
         options = train if isinstance(train, TrainConfig) else TrainConfig()
         # Models that read frames read their means from nowhere.
         return SplitStream(store, split, size, means=False, buffer=options.buffer, workers=options.readers, **what)
+    if learn and model.modalities and set(model.modalities) <= set(FIELDS):
+        known = known_text(model, store, split, words)
+        among = known if among is None else among & known
     shuffle = learn and split == "train" and "fitted_by_counts" not in model.traits
-    return Loader(store, split, size, shuffle=shuffle, **what)
+    return Loader(store, split, size, shuffle=shuffle, among=among, **what)
 
 
 def predict_split(
@@ -297,8 +310,8 @@ def predict_split(
     watch: Callable[[Tensor, Batch], None] = lambda scores, batch: None,
 ) -> tuple[Predictions, dict[str, float]]:
     """Predictions of a split and their metrics: over all videos, with text, without text; of a classifier that reads
-    words also with a word that it knows, and without. GAP of each also as if there were not the commonest label of
-    train.
+    words, or features of them, also with a word that it knows, and without. GAP of each also as if there were not the
+    commonest label of train.
 
     Of rated segments also `segment_map`, from the scores of all classes, which the predictions do not keep; `watch` is
     shown each batch with these scores.
@@ -320,11 +333,25 @@ def predict_split(
     )
     with_text = store.has_text(split)
     groups = {"with_text": with_text, "without_text": ~with_text} if with_text.any() else {}
-    if words.fields:
-        known = words.known(split)
+    if (known := known_text(model, store, split, words)) is not None:
         groups |= {"with_known_word": known, "without_known_word": ~known}
     metrics = evaluation.score(predictions, groups, commonest_label(store))
     return predictions, metrics | ({"segment_map": meter.compute()} if meter.seen else {})
+
+
+def known_text(model: classifiers.Classifier | Ensemble, store: Store, split: str, words: Words) -> np.ndarray | None:
+    """Which videos of a split have a word that a classifier knows, by itself or by its features, bool (N,).
+
+    None of a classifier that reads no text.
+    """
+    if words.fields:
+        return words.known(split)
+    if isinstance(model, Ensemble):
+        found = [known_text(member, store, split, NO_WORDS) for member in model.members]
+        found = [known for known in found if known is not None]
+    else:
+        found = [store.has_feature(split, modality) for modality in model.modalities if modality in FIELDS]
+    return np.logical_or.reduce(found) if found else None
 
 
 def commonest_label(store: Store) -> int | None:

@@ -1,6 +1,7 @@
 """From options to a text set: where its text and its word vectors come from, and the key that it is found by."""
 
 import hashlib
+import sys
 import tempfile
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from mmvid.config import deciding, option
 from mmvid.records.gathered import index_texts
 from mmvid.records.rows import find_row_files
 from mmvid.records.store import Store
+from mmvid.records.text import Repeats
 from mmvid.records.textset import TextSet, building
 from mmvid.records.textset.sentences import write_sentences
 from mmvid.runs import Task, home
@@ -27,6 +29,9 @@ class TextConfig(CleaningOptions):
     )
     titles: str = option(
         "", "titles and keywords: JSON Lines, CSV, Parquet; file, pattern, s3://; none: the data's", decides=False
+    )
+    repeats: Repeats = option(
+        "stop", "an id that has several rows in titles stops the build (stop), or its first row counts (first)"
     )
     label_removal: Removal = option("words", "remove each word of a video's label names, or whole names (phrases)")
 
@@ -61,7 +66,9 @@ def build(store: Store, config: TextConfig, place: Path) -> TextSet:
     """
     with tempfile.TemporaryDirectory(dir=_made(home() / "texts"), prefix=".gathered-") as scratch:
         files = find_row_files(config.titles) if config.titles else []
-        index = index_texts(files, Path(scratch) / "text.jsonl") if files else None
+        index = index_texts(files, Path(scratch) / "text.jsonl", config.repeats) if files else None
+        if index is not None and index.repeated:
+            sys.stderr.write(f"titles: {index.repeated} rows were left out, their id has an earlier row\n")
         vectors = _given(config)
         if vectors is None:
             folder = _made(home() / "vectors") / f"own-{place.name}"

@@ -1,23 +1,33 @@
-"""Make the text features of a data set: a histogram of the words in keywords, and TextCNN activations of titles.
+"""Make the text features of a data set: a histogram of the words in keywords, and what a TextCNN says of titles.
 
     mlflow run . -e text_features -P data=/data/yt8m -P schema=youtube8m -P vectors=/data/GoogleNews.bin.gz
     python -m steps.text_features --text_sizes small
 
-Reads  the data set at --data, its text set and a TextCNN of its titles; what is not there yet is made.
+Reads  the data set at --data, its text set and TextCNNs of its titles; what is not there yet is made.
 Logs   encoder/* (words, codebook and TextCNN, as a served model needs them), manifest.json; writes a store beside the
        data set's that has all of its columns and `keywords` and `title` as two modalities more.
 
-The TextCNN is trained on the titles of `train`, and its activations for these same videos are features that the next
-classifier is trained on, as in the paper: they are in-sample, so they look better on `train` than on a title that it
-never saw. What is reported on `gate` and `validate` is not touched: neither split trains anything. Activations of
-several networks mean different things, so out-of-fold ones cannot simply be joined; they are not offered.
+A TextCNN that was trained on the titles of `train` knows them by heart, so a classifier that is trained on what it says
+of these same titles believes it too much. So `train` is divided into `text_folds` folds by the videos' ids, a network
+is trained without each, and a video of `train` gets the feature of the one that has not seen it; all other splits, and
+requests to a served model, get that of a network trained on all of `train`. Activations of several networks do not
+mean the same things, log-odds of labels do: these are the feature of a title then (C numbers). The paper's feature,
+the activations of one network (4096 numbers), in-sample on `train`, is `text_folds=0`.
+
+What is reported on `gate` and `validate` is not touched either way: neither split trains anything. `dev` chooses the
+epochs of the TextCNNs and those of the classifier that reads them.
 """
 
+import dataclasses
+import shutil
 from typing import Literal
 
 import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
 
 from mmvid import classifiers, experiment, serving
+from mmvid.classifiers import textcnn
 from mmvid.classifiers.keywords import WordHistogram
 from mmvid.config import Options, deciding, option, parse
 from mmvid.console import run_command
@@ -25,6 +35,7 @@ from mmvid.dataset import DataConfig, open_dataset
 from mmvid.experiment import training_options
 from mmvid.records import extension
 from mmvid.records.batches import Batch
+from mmvid.records.splits import hash64
 from mmvid.records.store import Store
 from mmvid.records.textset import FIELDS, TextSet
 from mmvid.records.words import Words
@@ -36,6 +47,7 @@ from steps.build_text import find_or_build
 from steps.train import find_or_train
 
 ENCODER = "encoder"
+WEIGHTS = "weights.safetensors"
 SMALL = {"widths": (1, 2, 3), "filters": 128, "hidden": 512}
 
 
@@ -44,6 +56,9 @@ class FeaturesConfig(Options):
 
     text_sizes: Literal["small", "paper"] = option(
         "paper", "the TextCNN of titles: the paper's (4096-d), or a small one (512-d) for thousands of videos"
+    )
+    text_folds: int = option(
+        5, "networks that each leave a share of train out, for its features; 0: the paper's in-sample activations", ge=0
     )
     text_clusters: int = option(1024, "clusters of the keywords' words, the size of their histogram", ge=1)
     text_batch: int = option(64, "videos in a batch of the TextCNN's training", ge=1)
@@ -73,11 +88,14 @@ def find_or_make(
     """A store with the text features of `store` beside its own, and what made them; made now if there is none."""
     store = store.base
     textset = find_or_build(command, store, text)
-    trained = find_or_train(command, titles_setup(config), store, textset)
+    setup = titles_setup(config)
+    trained = find_or_train(command, setup, store, textset)
+    unseen = [find_or_train_fold(command, setup, store, textset, fold, config) for fold in range(config.text_folds)]
     task = Task(
         entry="text_features",
         options=deciding(config),
-        inputs={"data": store.digest, "text": textset.digest, "textcnn": trained.tags["mmvid.key"]},
+        inputs={"data": store.digest, "text": textset.digest, "textcnn": trained.tags["mmvid.key"]}
+        | {f"fold/{number}": finished.tags["mmvid.key"] for number, finished in enumerate(unseen)},
         modules=("mmvid.records.extension", "mmvid.text_encoder"),
         name=f"text features of {store.title}",
     )
@@ -86,11 +104,11 @@ def find_or_make(
     def compute(run: Run) -> None:
         run.params({"data": str(store.folder), "textcnn": trained.id})
         run.dataset(store.name, store.digest, str(store.folder), store.profile(), context="text")
-        encoder = make_encoder(textset, trained, config)
-        made = {"textcnn": trained.id, "text": textset.digest}
-        extended = extension.extend(
-            store, place, encoder.sizes, features_of(encoder, textset), request=task.key, made=made
-        )
+        encoder = make_encoder(store, textset, trained, config)
+        networks = [read_network(finished, setup, store, textset) for finished in unseen]
+        made = {"textcnn": trained.id, "text": textset.digest, "folds": [finished.id for finished in unseen]}
+        make = features_of(encoder, store, textset, networks)
+        extended = extension.extend(store, place, encoder.sizes, make, request=task.key, made=made)
         encoder.save(place / ENCODER)
         run.folder(ENCODER, place / ENCODER)
         log_features(run, extended, encoder)
@@ -117,27 +135,75 @@ def titles_setup(config: FeaturesConfig) -> experiment.Setup:
     return experiment.Setup("textcnn", model, train)
 
 
-def make_encoder(textset: TextSet, trained: Finished, config: FeaturesConfig) -> TextEncoder:
+def find_or_train_fold(
+    command: Command, setup: experiment.Setup, store: Store, textset: TextSet, fold: int, config: FeaturesConfig
+) -> Finished:
+    """The finished run of a TextCNN that has not seen one fold of train, trained now if there is none."""
+    whole = setup.task(store, textset)
+    told = {"fold": fold, "folds": config.text_folds}
+    name = f"{setup.name} of titles without fold {fold + 1} of {config.text_folds}"
+    task = dataclasses.replace(whole, entry="text_fold", options=whole.options | told, name=name)
+    checkpoints = home() / "checkpoints" / task.key
+
+    def compute(run: Run) -> None:
+        run.json("config.json", setup.describe() | told)
+        run.dataset(store.name, store.digest, str(store.folder), store.profile(), context="train")
+        among = folds_of(store, config.text_folds) != fold
+        network, fitted = experiment.train(
+            setup, store, textset, among=among, report=run.report, checkpoints=checkpoints
+        )
+        run.report({"best_epoch": float(fitted.best_epoch)})
+        with run.file(WEIGHTS) as path:
+            save_file({name: tensor.contiguous() for name, tensor in network.cpu().state_dict().items()}, path)
+        shutil.rmtree(checkpoints, ignore_errors=True)
+
+    return command.find_or_run(task, compute)
+
+
+def read_network(finished: Finished, setup: experiment.Setup, store: Store, textset: TextSet) -> textcnn.Model:
+    """The network that `find_or_train_fold` trained."""
+    network = textcnn.Model(setup.model, experiment.shapes_of(store, textset))
+    network.load_state_dict(load_file(finished.fetch(WEIGHTS)))
+    return network.eval()
+
+
+def folds_of(store: Store, folds: int) -> np.ndarray:
+    """The fold of each video of train, 0 to `folds` - 1, int64 (N,): a hash of its id."""
+    column = store.table("train").column("id")
+    return np.fromiter((hash64(id.as_py(), "text fold") % folds for id in column), np.int64, len(column))
+
+
+def make_encoder(store: Store, textset: TextSet, trained: Finished, config: FeaturesConfig) -> TextEncoder:
     """The encoder of a text set from a trained TextCNN and the codebook of the words in the keywords of train."""
     package = serving.load_logged(trained.tags["mmvid.model"])
     histogram = WordHistogram(len(textset), textset.size, config.text_clusters)
     occurrences = np.asarray(textset.word_counts[:, 1])
     if occurrences.any():  # else no video of train has keywords, and there is nothing to count
         histogram.fit(textset.vectors, occurrences, seed=config.text_seed)
-    return TextEncoder(RawText(textset.words, textset.cleaning), histogram, package.model)
+    prior = None
+    if config.text_folds:
+        learnt = experiment.batches(store, "train", package.model, 4096, words=Words(textset, ("title",)), learn=True)
+        counts = sum(batch.labels.sum(dim=0, dtype=torch.float64) for batch in learnt)
+        prior = torch.logit((counts + 0.5) / (learnt.count + 1)).float()
+    return TextEncoder(RawText(textset.words, textset.cleaning), histogram, package.model, prior)
 
 
-def features_of(encoder: TextEncoder, textset: TextSet) -> extension.Make:
-    """What answers for the features of rows of a split."""
+def features_of(encoder: TextEncoder, store: Store, textset: TextSet, networks: list[textcnn.Model]) -> extension.Make:
+    """What answers for the features of rows of a split; `networks` have each not seen a fold of train."""
     words = Words(textset, FIELDS)
+    fold_of = folds_of(store, len(networks)) if networks else None
 
     def make(split: str, rows: np.ndarray) -> extension.Made:
         batch = Batch(ids=[""] * len(rows))
         words.add(batch, split, rows)
         present = encoder.present(batch.tokens)
-        return {
-            name: (values.numpy(), present[name].numpy()) for name, values in encoder.features(batch.tokens).items()
-        }
+        made = {name: values.numpy() for name, values in encoder.features(batch.tokens).items()}
+        if split == "train":
+            for fold, network in enumerate(networks):
+                own = np.flatnonzero(fold_of[rows] == fold)
+                part = {field: tokens[own] for field, tokens in batch.tokens.items()}
+                made["title"][own] = encoder.of_titles(part, network).numpy()
+        return {name: (values, present[name].numpy()) for name, values in made.items()}
 
     return make
 

@@ -252,7 +252,9 @@ class Model(Encoder):
     ) -> Decoder:
         """What gives the logits of one code after another, those of `logits` to rounding."""
         weights = self.code_table(), self.output.weight
-        return Decoder(self.transformer, *weights, self.places(condition), batch, self.layout, condition, classes, cache)
+        return Decoder(
+            self.transformer, *weights, self.places(condition), batch, self.layout, condition, classes, cache
+        )
 
     def _attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         if self.layout is not None:

@@ -45,6 +45,7 @@ class Loader:
         drop_labels: bool = False,
         words: Words = NO_WORDS,
         only_with_words: bool = False,
+        among: np.ndarray | None = None,
     ):
         """
         Args:
@@ -60,6 +61,7 @@ class Loader:
             drop_labels: leaves labels out, and the weights of segments, even where there are some.
             words: which words of titles and keywords to read.
             only_with_words: leaves out the videos that have none of these words.
+            among: which videos of the split may be read, bool (N,); None for all.
 
         Raises:
             ValueError: if a modality is not in the store, frames are asked for and there are none, only some videos
@@ -72,7 +74,10 @@ class Loader:
         words.check(store)
         self.words = words
         # Row numbers, where not all rows are read.
-        self.chosen = np.flatnonzero(words.known(split)) if only_with_words else None
+        allowed = words.known(split) if only_with_words else None
+        if among is not None:
+            allowed = among if allowed is None else allowed & among
+        self.chosen = None if allowed is None else np.flatnonzero(allowed)
         self.count = store.count(split) if self.chosen is None else len(self.chosen)
         self.length = equal_length(self.count, batch_size, world_size, "videos")
         self.sizes = sizes_of(store, modalities, frames)

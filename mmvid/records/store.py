@@ -196,6 +196,13 @@ class Store:
             found.append(title | keywords)
         return np.concatenate(found)
 
+    def has_feature(self, split: str, modality: str) -> np.ndarray:
+        """Which videos of a split have a video-level feature of a modality, bool ``(N,)``."""
+        found = [np.zeros(0, bool)]
+        for batch in self.batches(split):
+            found.append(batch.column(f"features.{modality}").is_valid().to_numpy(zero_copy_only=False))
+        return np.concatenate(found)
+
     def verify(self) -> None:
         """Reads all files, those of a store that it extends too, and holds them against their digests.
 

@@ -13,6 +13,7 @@ import json
 import mmap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -31,6 +32,9 @@ class Text:
 NO_TEXT = Text()
 
 
+Repeats = Literal["stop", "first"]
+
+
 class TextIndex:
     """The lines of a JSON Lines file by id.
 
@@ -40,12 +44,14 @@ class TextIndex:
         hashes: 64-bit hashes of the ids, uint64 ``(N,)``, ascending.
         offsets: the byte at which each line begins, uint64 ``(N,)``.
         digest: a digest of the file's bytes.
+        repeated: lines that were left out because their id has an earlier line.
     """
 
     def __init__(self, path: Path, hashes: np.ndarray, offsets: np.ndarray, digest: str, called: str = ""):
         self.path, self.hashes, self.offsets, self.digest = path, hashes, offsets, digest
         self.where: Callable[[int], str] | None = None
         self.called = called or str(path)
+        self.repeated = 0
         with open(path, "rb") as file:
             self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if len(hashes) else b""
 
@@ -53,13 +59,21 @@ class TextIndex:
         return len(self.hashes)
 
     @classmethod
-    def build(cls, path: Path, called: str = "", where: Callable[[int], str] | None = None) -> "TextIndex":
+    def build(
+        cls,
+        path: Path,
+        called: str = "",
+        where: Callable[[int], str] | None = None,
+        repeats: Repeats | None = None,
+    ) -> "TextIndex":
         """Reads the whole file once and checks every line.
 
         Args:
             path: the file.
             called: the place that it is called by, where it is a copy.
             where: the place of a line by its number, where the lines were gathered from several files.
+            repeats: `stop` raises at an id that has a line already, and says what `first` does: it keeps an id's
+                first line, and counts the others in `repeated`. None raises where the caller has no such choice.
 
         Raises:
             ValueError: if a line is not such an object (file and line are named) or two have the same id.
@@ -79,7 +93,9 @@ class TextIndex:
         order = np.argsort(hashed, kind="stable")
         index = cls(path, hashed[order], np.frombuffer(offsets, np.uint64)[order], digest.hexdigest(), called)
         index.where = where
-        index._check_distinct()
+        if repeats == "first":
+            index._keep_first()
+        index._check_distinct("; repeats=first keeps the first" if repeats else "")
         return index
 
     def save(self, place: Path) -> None:
@@ -109,16 +125,25 @@ class TextIndex:
         line = self._bytes[begin:] if end < 0 else self._bytes[begin:end]
         return _parse(line, f"{self.called}: byte {begin}")
 
-    def _check_distinct(self) -> None:
+    def _keep_first(self) -> None:
+        """Leaves out the lines whose id has an earlier line; those of one hash stand in the file's order."""
+        kept = np.ones(len(self), bool)
+        for row in np.flatnonzero(self.hashes[1:] == self.hashes[:-1]) + 1:
+            earlier = range(int(np.searchsorted(self.hashes, self.hashes[row])), row)
+            kept[row] = self._line(row)[0] not in {self._line(each)[0] for each in earlier}
+        self.repeated = int((~kept).sum())
+        self.hashes, self.offsets = self.hashes[kept], self.offsets[kept]
+
+    def _check_distinct(self, way_on: str) -> None:
         for row in np.flatnonzero(self.hashes[1:] == self.hashes[:-1]):
             one, other = self._line(row)[0], self._line(row + 1)[0]
             if one == other:
                 lines = sorted(self._bytes[: int(self.offsets[each])].count(b"\n") + 1 for each in (row, row + 1))
                 if self.where is not None:
                     first, second = map(self.where, lines)
-                    raise ValueError(f"id {one!r} stands twice: {first} and {second}; an id has one row")
+                    raise ValueError(f"id {one!r} stands twice: {first} and {second}; an id has one row{way_on}")
                 raise ValueError(
-                    f"{self.called}: id {one!r} stands on lines {lines[0]} and {lines[1]}; an id has one line"
+                    f"{self.called}: id {one!r} stands on lines {lines[0]} and {lines[1]}; an id has one line{way_on}"
                 )
 
 

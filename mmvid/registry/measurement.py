@@ -102,7 +102,8 @@ def measure(
         package.model, store, SPLIT, key=package.key, words=words, progress=progress, watch=rated.watch
     )
     _, videos = np.unique(np.array(predictions.ids), return_inverse=True)
-    measures = _measures(predictions, videos, store, words) | rated.measure(videos, predictions.num_classes)
+    with_words = experiment.known_text(package.model, store, SPLIT, words)
+    measures = _measures(predictions, videos, store, with_words) | rated.measure(videos, predictions.num_classes)
     ones = np.ones(videos.max() + 1, int)
     metrics |= {name: measures[name](ones) for name in measures if name.startswith("rare/")}
     known = {name: value for name, value in metrics.items() if value == value}
@@ -174,14 +175,16 @@ def intervals(measured: Measured, *, draws: int, confidence: float, seed: int) -
     return {name: interval(again(ones), values[name], confidence or 0.95) for name, again in measured.measures.items()}
 
 
-def _measures(predictions: Predictions, videos: np.ndarray, store: Store, words: Words) -> dict[str, Measure]:
+def _measures(
+    predictions: Predictions, videos: np.ndarray, store: Store, with_words: np.ndarray | None
+) -> dict[str, Measure]:
     ranked = predictions.ranked()
     labels = np.repeat(np.arange(len(predictions)), np.diff(predictions.offsets)), predictions.labels.astype(np.int64)
     measures = dict(ranking_measures(ranked, labels, videos))
     with_text = store.has_text(SPLIT)
     groups = {"with_text": with_text, "without_text": ~with_text} if with_text.any() else {}
-    if words.fields:
-        groups["with_known_word"] = words.known(SPLIT)
+    if with_words is not None:
+        groups["with_known_word"] = with_words
     for name, rows in groups.items():
         if rows.any():
             found = ranking_measures(ranked, labels, videos, rows=rows)

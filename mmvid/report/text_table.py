@@ -138,9 +138,8 @@ def as_markdown(rows: list[Row], left_out: dict[str, str], *, title: str, withou
     text += (
         "Each row is measured on the videos of validate with a known word in what it reads, so the rows have different "
         "videos; the interval is of bootstrap draws of these. A keeps the words of a video's own labels in its text, B "
-        "removes them. The mixture of experts is trained on all videos of train, with or without text. Cut: training "
-        "videos with more words than are read. Prior: the labels' shares among the videos that the row was trained "
-        "on, as the scores of every video.\n\n"
+        "removes them. Cut: training videos with more words than are read. Prior: the labels' shares among the videos "
+        "that the row was trained on, as the scores of every video.\n\n"
         "The paper's numbers are its own, on YouTube-8M-Text (4716 labels, about 3 million training videos), and not "
         "comparable with another data set's.\n"
     )

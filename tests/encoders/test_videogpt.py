@@ -17,11 +17,19 @@ from mmvid.layers.transformer import Norm
 GRIDS = [(4, 32, 32), (2, 8, 8), (4, 16, 16), (4, 4, 4), (2, 4, 64), (8, 8, 16)]
 
 
-def make(frames: int = 1, categories: int = 0, attention: str = "full", seed: int = 0, side: int = 16, length: int = 8, **more):
+def make(
+    frames: int = 1,
+    categories: int = 0,
+    attention: str = "full",
+    seed: int = 0,
+    side: int = 16,
+    length: int = 8,
+    **more,
+):
     """A small model in evaluation mode whose logits are spread as a trained one's."""
     torch.manual_seed(seed)
     sizes = {"sequence_length": length, "resolution": side, "codes": 32, "code_size": 12, "hidden": 8}
-    options = {"width": 24, "layers": 2, "resnet_width": 4, "resnet_size": 24, "attention": attention, **more}
+    options = {"width": 24, "layers": 2, "resnet_width": 4, "resnet_size": 24, "attention": attention} | more
     source = vqvae.Model(vqvae.Config(**sizes, residual_layers=1))
     model = videogpt.Model(videogpt.Config(conditioned_frames=frames, categories=categories, **options), source)
     torch.nn.init.normal_(model.output.weight, std=0.5)

@@ -1,6 +1,12 @@
 """`text_features` and a mixture of experts that reads them, from rows with titles, keywords and a feature."""
 
+import contextlib
+import glob
 import json
+import os
+import random
+import signal
+import time
 
 import mlflow
 import numpy as np
@@ -8,15 +14,19 @@ import pytest
 import torch
 
 from mmvid import serving
+from mmvid.records.batches import Batch
 from mmvid.records.loader import Loader
+from mmvid.records.splits import hash64
 from mmvid.records.store import Store
+from mmvid.records.textset import TextSet
+from mmvid.runs import Finished
 from mmvid.tfrecords.encode import encode_example
 from mmvid.tfrecords.framing import write_records
-from steps import text_features, train
+from steps import build_text, text_features, train
 
 WORDS = ["cat", "dog", "music", "guitar", "car"]
 SCHEMA = "name: small\nclasses: 5\nfeatures:\n  audio: {size: 4, mean: mean_audio}\n"
-SMALL = ["--text_sizes", "small", "--text_clusters", "4"]
+SMALL = ["--text_sizes", "small", "--text_clusters", "4", "--text_folds", "2"]
 
 
 @pytest.fixture
@@ -47,6 +57,38 @@ def newest(entry: str):
     )[0]
 
 
+def check_unseen(store: Store) -> None:
+    """A video of train has the log-odds of the one network of two that has not seen it, over those of the shares."""
+    encoder = text_features.encoder_of(store)
+    textset = TextSet.open(glob.glob("data/texts/*")[0])
+    setup = text_features.titles_setup(text_features.FeaturesConfig(text_sizes="small"))
+    runs = mlflow.MlflowClient().search_runs(["0"], "tags.`mmvid.entry` = 'text_fold'")
+    networks = {}
+    for run in runs:
+        learnt = json.loads(Finished(run).fetch("config.json").read_text())
+        networks[learnt["fold"]] = text_features.read_network(Finished(run), setup, store.base, textset)
+    assert set(networks) == {0, 1}
+    batch = next(iter(Loader(store, "train", 500)))
+    tokens = encoder.tokens(*(store.table("train").column(name).to_pylist() for name in ("title", "keywords")))
+    folds = [hash64(id, "text fold") % 2 for id in batch.ids]
+    assert 40 < sum(folds) < 90
+    with torch.inference_mode():
+        said = {fold: network.log_odds(Batch(ids=batch.ids, tokens=tokens)) for fold, network in networks.items()}
+    titled = batch.presence["title"]
+    shares = (batch.labels[titled].sum(0) + 0.5) / (titled.sum() + 1)
+    wanted = torch.stack([said[fold][row] for row, fold in enumerate(folds)]) - torch.logit(shares)
+    torch.testing.assert_close(batch.features["title"][titled], wanted[titled], atol=2e-2, rtol=1e-2)
+    assert not batch.features["title"][~titled].any()
+
+
+def test_activations_are_the_papers_feature_and_in_sample(data):
+    train.main(["moe", "--modalities", "title", "--epochs", "1", *SMALL[:-1], "0", *data])
+    store = Store.open(newest("text_features").data.tags["mmvid.data.store"])
+    assert store.shapes.features["title"] == 512
+    batch = next(iter(Loader(store, "train", 500)))
+    assert (batch.features["title"] >= 0).all() and batch.features["title"].any()
+
+
 def test_a_mixture_of_experts_reads_text_that_is_made_on_the_way(data, capsys):
     modalities = ["--modalities", "audio,keywords,title", "--epochs", "2"]
     train.main(["moe", *modalities, *SMALL, *data])
@@ -54,7 +96,7 @@ def test_a_mixture_of_experts_reads_text_that_is_made_on_the_way(data, capsys):
     made, trained = newest("text_features"), newest("train_moe")
     store = Store.open(made.data.tags["mmvid.data.store"])
     store.verify()
-    assert store.shapes.features == {"audio": 4, "keywords": 4, "title": 512}
+    assert store.shapes.features == {"audio": 4, "keywords": 4, "title": 5}
     assert trained.data.tags["mmvid.input.data"] == store.digest
     metrics = trained.data.metrics
     assert metrics["validate/with_text/videos"] == 40
@@ -75,7 +117,60 @@ def test_a_mixture_of_experts_reads_text_that_is_made_on_the_way(data, capsys):
         2.0 if keywords else 0.0 for keywords in table["keywords"]
     ]
 
+    check_unseen(store)
+
     text_features.main([*SMALL, *data])
     assert "text_features: run " in capsys.readouterr().err  # found
     train.main(["moe", "--data", str(store.folder), "--epochs", "2", "--modalities", "audio,keywords,title"])
     assert newest("train_moe").info.run_id == trained.info.run_id
+
+
+STEPS = {
+    "build_text": (build_text.main, []),
+    "text_features": (text_features.main, SMALL),
+    "train_unigram": (train.main, ["unigram", "--text_fields", "title,keywords"]),
+    "train_keywords": (train.main, ["keywords", "--preset", "compact", "--clusters", "4", "--epochs", "8"]),
+    "train_textcnn": (
+        train.main,
+        ["textcnn", "--widths", "1,2,3", "--filters", "64", "--hidden", "64", "--epochs", "8"],
+    ),
+}
+
+
+@pytest.mark.kills
+@pytest.mark.parametrize("entry", STEPS)
+def test_a_text_step_that_is_killed_goes_on_to_the_same_end(entry, data, workplace):
+    main, words = STEPS[entry]
+
+    def start(place: str) -> int:
+        """The step in a process of its own, with runs and files of its own; it leaves what it came to in a file."""
+        child = os.fork()
+        if child == 0:
+            code = 1
+            with contextlib.suppress(BaseException):
+                os.environ["MMVID_HOME"] = str(workplace / place)
+                mlflow.set_tracking_uri(f"sqlite:///{workplace}/{place}.db")
+                main([*words, *data])
+                run = newest(entry).data
+                told = {
+                    name: value for name, value in run.metrics.items() if not name.startswith(("seconds/", "system/"))
+                }
+                digests = {name: run.tags.get(name) for name in ("mmvid.text.digest", "mmvid.data.digest")}
+                (workplace / f"{place}.json").write_text(json.dumps([told, digests], sort_keys=True))
+                code = 0
+            os._exit(code)
+        return child
+
+    began = time.monotonic()
+    assert os.waitpid(start("whole"), 0)[1] == 0
+    whole, draw, killed = time.monotonic() - began, random.Random(0), 0
+    while killed < 3:
+        child = start("killed")
+        time.sleep(draw.uniform(0.1, 0.8) * whole)
+        os.kill(child, signal.SIGKILL)
+        killed += os.WIFSIGNALED(os.waitpid(child, 0)[1])
+        assert not (workplace / "killed.json").exists() or killed, "the step was done before it could be killed"
+        if (workplace / "killed.json").exists():
+            break
+    assert os.waitpid(start("killed"), 0)[1] == 0
+    assert (workplace / "killed.json").read_text() == (workplace / "whole.json").read_text()

@@ -226,9 +226,20 @@ def test_text_from_files_of_any_kind_gives_the_same_words(store, vectors, tmp_pa
 def test_a_doubled_id_is_named_with_both_its_places(tmp_path):
     for number, ids in enumerate((["a", "b"], ["c", "b"])):
         (tmp_path / f"part-{number}.csv").write_text("id,title\n" + "".join(f"{id},words\n" for id in ids))
-    sentence = "^id 'b' stands twice: row 2 of .*part-0.csv and row 2 of .*part-1.csv; an id has one row$"
-    with pytest.raises(ValueError, match=sentence):
-        index_texts(find_row_files(str(tmp_path / "part-*.csv")), tmp_path / "gathered.jsonl")
+    sentence = "^id 'b' stands twice: row 2 of .*part-0.csv and row 2 of .*part-1.csv; an id has one row; "
+    files = find_row_files(str(tmp_path / "part-*.csv"))
+    with pytest.raises(ValueError, match=sentence + "repeats=first keeps the first$"):
+        index_texts(files, tmp_path / "gathered.jsonl")
+
+
+def test_the_first_row_of_an_id_may_count(tmp_path, monkeypatch):
+    lines = [{"id": id, "title": f"{id} {number}"} for number, id in enumerate("abcbba")]
+    place = tmp_path / "titles.jsonl"
+    place.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    monkeypatch.setattr("mmvid.records.text.hash64", lambda id: len(id))  # all ids share it: only equal ids are equal
+    index = index_texts(find_row_files(str(place)), tmp_path / "gathered.jsonl", "first")
+    assert len(index) == 3 and index.repeated == 3
+    assert [index.find(id).title for id in "abc"] == ["a 0", "b 1", "c 2"] and index.find("d") is None
 
 
 @pytest.mark.slow
