@@ -12,6 +12,7 @@ Logs   each table as .md, .csv, .tex and .png, report.html with all of them and 
 
 import contextlib
 import dataclasses
+import itertools
 import sys
 from collections.abc import Callable
 from typing import Literal
@@ -25,12 +26,14 @@ from mmvid.dataset import DataConfig, open_dataset
 from mmvid.experiment import training_options
 from mmvid.links import run_address
 from mmvid.records.store import Store
+from mmvid.records.textset import FIELDS
 from mmvid.registry import versions
 from mmvid.report import ablation, label_curves, recipes
 from mmvid.report import text as text_report
 from mmvid.report.ablation import Champion, Filled, Made, Result
 from mmvid.report.html import Markup
 from mmvid.report.populations import (
+    SPLIT,
     intervals_of,
     metric_name,
     predicted,
@@ -82,8 +85,13 @@ def main(argv: list[str]) -> None:
         store = open_dataset(command, data)
         filled, failures = make(command, run, config, data, text, store, wanted)
         print("\n".join(ablation.as_markdown(each) for each in filled))
-        if failures:
-            raise ValueError(f"{len(failures)} rows could not be made: {'; '.join(failures)}")
+        check(failures)
+
+
+def check(failures: list[str]) -> None:
+    """Raises ValueError if rows failed; all others are made and logged by then."""
+    if failures:
+        raise ValueError(f"{len(failures)} rows could not be made: {'; '.join(failures)}")
 
 
 def chosen(words: str) -> list[str]:
@@ -123,7 +131,7 @@ def make(
             filled.append(fill(Bench(command, config, data, text, store, table.frames, bar), table))
             log_table(run, filled[-1])
     figures = [drawn for each in filled if each.table.name == FIGURE5 for drawn in figure5(run, each)]
-    if STATISTICS in wanted and lacking(store, ("text",), text) is None:
+    if STATISTICS in wanted and lacking(Bench(command, config, data, text, store, False, bar), ("text",)) is None:
         textset = find_or_build(command, store, text)
         run.text(f"{STATISTICS}.md", text_report.as_markdown(textset, store))
         parts = text_report.page_parts(textset, store)
@@ -147,7 +155,7 @@ def fill(bench: Bench, table: Table) -> Filled:
 def made(bench: Bench, table: Table, row: Recipe, earlier: dict[str, Result]) -> Result:
     """What came of a row: its runs, the promotion, the champion with its intervals."""
     population = table.population_of(row)
-    if (lack := lacking(bench.store, row.needs, bench.text)) is not None:
+    if (lack := lacking(bench, row.needs)) is not None:
         bench.bar.update(len(bench.config.seeds))
         return Result(row, lack=lack)
     runs: dict[int, Finished] = {}
@@ -241,15 +249,22 @@ def seed_matters(name: str) -> bool:
     return name not in classifiers.names() or "seed" in training_options(classifiers.load(name)).model_fields
 
 
-def lacking(store: Store, needs: tuple[str, ...], text: TextConfig) -> str | None:
+def lacking(bench: Bench, needs: tuple[str, ...]) -> str | None:
     """Why the data cannot give a row, or None."""
+    store, text = bench.store, bench.text
     for need in needs:
-        if need == "text":
+        if need == "text" or need in FIELDS:
             there = bool(text.titles) or any(store.has_text(split).any() for split in store.splits)
         else:
             there = need in store.shapes.features
         if not there:
             return f"not in this data: {store.title} has no {need}"
+    fields = [need for need in needs if need in FIELDS]
+    if fields:
+        textset = find_or_build(bench.command, store, text)
+        for field, split in itertools.product(fields, ("train", "dev", SPLIT)):
+            if not textset.known(split, field, "kept").any():
+                return f"not in this data: no video of {split} has a known word in {field}"
     return None
 
 

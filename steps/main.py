@@ -1,29 +1,30 @@
-"""The whole job: ingest, train on features, on text and on both, promote, print the tables.
+"""The whole job: ingest, train on features and on features with text, promote, and the papers' tables and figures.
 
     mlflow run . -e main --env-manager local
     mlflow run . -e main -P data=/data/audioset -P schema=audioset
-    python -m steps.main --data /data/audioset --schema audioset
+    python -m steps.main --data /data/audioset --schema audioset --tables table5,table6
 
 Reads  the data set at --data; the demo is made if it is `demo` and not there yet. Text, where the data set has some.
-Logs   a nested run for each part, table.md, table6.md; moves the champions of mmvid-logistic, mmvid-moe,
-       mmvid-moe-text and mmvid-classifier.
+Logs   a nested run for each part, table.md, each table as .md, .csv, .tex and .png, report.html; moves the champions of
+       mmvid-logistic, mmvid-moe, mmvid-moe-text, mmvid-classifier and of the tables' rows.
 """
 
 import mmvid.classifiers
-from mmvid.config import deciding, parse
+from mmvid.config import Options, deciding, option, parse
 from mmvid.console import run_command
 from mmvid.dataset import DataConfig, open_dataset
 from mmvid.experiment import Setup, training_options
 from mmvid.links import model_training_view
+from mmvid.report import ablation as tables
+from mmvid.report.populations import store_of
+from mmvid.report.recipes import Sizes
 from mmvid.report.table import markdown
-from mmvid.report.text_table import as_markdown
 from mmvid.runs import Command, Finished, RunConfig, Task
 from mmvid.textual import TextConfig
-from steps.build_text import find_or_build
+from steps import ablation
+from steps.ablation import AblationConfig
 from steps.promote import promoted
-from steps.text_features import find_or_make
-from steps.text_table import TableConfig, features_config, rows_of
-from steps.train import find_or_train
+from steps.train import find_or_train, train
 
 CLASSIFIERS = ("logistic", "moe")
 WITH_TEXT = "moe-text"
@@ -31,8 +32,17 @@ BEST = "mmvid-classifier"
 METRICS = ("gap", "map", "hit_at_1", "perr")
 
 
+class MainConfig(Options):
+    """The whole job."""
+
+    tables: str = option("all", "the papers' tables to make, see `ablation`; none makes none")
+    sizes: Sizes = option("compact", "of the tables' models: for small data on small machines, or the papers'")
+    seed: int = option(0, "seed of each training", ge=0)
+
+
 def main(argv: list[str]) -> None:
-    data, text, config, control = parse(argv, DataConfig, TextConfig, TableConfig, RunConfig, about=__doc__)
+    data, text, config, control = parse(argv, DataConfig, TextConfig, MainConfig, RunConfig, about=__doc__)
+    wanted = [] if config.tables == "none" else ablation.chosen(config.tables)
     decided = deciding(data) | deciding(text) | deciding(config)
     task = Task("main", decided, {}, ("steps.main",), name="main")
     with Command() as command, command.start(task, own=True) as run:
@@ -40,31 +50,23 @@ def main(argv: list[str]) -> None:
         finished = {}
         for setup in setups(config.seed):
             finished[setup.name] = find_or_train(command, setup, store, force=control.force)
-        text_rows, stores = "", dict.fromkeys(finished, store)
         if text.titles or any(store.has_text(split).any() for split in store.splits):
-            textset = find_or_build(command, store, text)
-            rows, left_out = rows_of(command, config, text, store, textset, force=control.force)
-            text_rows = as_markdown(rows, left_out, title=store.title, without=config.without)
-        if text_rows and "TextCNN A" not in left_out:
-            extended, encoder = find_or_make(command, store, text, features_config(config))
-            member = mmvid.classifiers.load("moe")
-            # A TextCNN knows the titles that it was trained on by heart: with few videos a mixture trained on its
-            # features of them believes them too much. The histogram of keywords has seen no label.
-            model = member.Config(modalities=(*store.shapes.features, "keywords"))
-            setup = Setup("moe", model, training_options(member)(seed=config.seed))
-            finished[WITH_TEXT] = find_or_train(command, setup, extended, encoder=encoder, force=control.force)
-            stores[WITH_TEXT] = extended
+            modalities = ",".join([*store.shapes.features, "keywords", "title"])
+            small = ["--text_sizes", "small"] if config.sizes == "compact" else []
+            words = ["moe", "--modalities", modalities, *small, "--seed", str(config.seed)]
+            finished[WITH_TEXT] = train(command, [*words, "--force", str(control.force)], data=data, text=text)
         best = max(finished, key=lambda name: finished[name].metrics["gate/gap"])
-        champions = [promoted(command, f"mmvid-{name}", finished[name], stores[name]) for name in finished]
-        champions.append(promoted(command, BEST, finished[best], stores[best]))
+        registered = {f"mmvid-{name}": run for name, run in finished.items()} | {BEST: finished[best]}
+        champions = [promoted(command, name, run, store_of(run)) for name, run in registered.items()]
         report = f"# {store.title}\n\n{table(finished)}\n" + "\n".join(champions) + "\n"
         run.text("table.md", report)
         run.describe(report)
-        if text_rows:
-            run.text("table6.md", text_rows)
         for name, trained in finished.items():
             run.report({f"{name}/{metric}": trained.metrics[f"validate/{metric}"] for metric in METRICS})
-    print(f"\n{report}\n{text_rows}\n{model_training_view()}")
+        asked = AblationConfig(missing="train", seeds=(config.seed,), sizes=config.sizes)
+        filled, failures = ablation.make(command, run, asked, data, text, store, wanted) if wanted else ([], [])
+        print(f"\n{report}\n" + "\n".join(map(tables.as_markdown, filled)) + f"\n{model_training_view()}")
+        ablation.check(failures)
 
 
 def setups(seed: int) -> list[Setup]:

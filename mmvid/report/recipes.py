@@ -35,7 +35,9 @@ class Recipe(Options):
     sizes: dict[Sizes, dict[str, Any]] = option({}, "further parameters for small data and machines, or the paper's")
     members: tuple[str, ...] = option((), "rows of this table that an ensemble joins, seed by seed")
     model: str = option("", "the registered model that it feeds")
-    needs: tuple[str, ...] = option((), "modalities that the data must have; `text` is any title or keywords")
+    needs: tuple[str, ...] = option(
+        (), "what the data must have: modalities, `title`, `keywords`, or `text`: any of these two"
+    )
     population: Population | None = option(None, "videos that the row is of, where they are not the table's")
     paper: dict[str, float] = option({}, "the paper's numbers by metric, as the paper prints them")
     note: str = option("", "what is to be said of it")

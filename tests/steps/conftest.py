@@ -46,6 +46,6 @@ def job(tmp_path_factory) -> Job:
         patch.delenv("MLFLOW_RUN_ID", raising=False)
         mlflow.set_tracking_uri(tracking)
         demo_data.main(["--videos", "800", "--seed", "3"])
-        main.main([])
+        main.main(["--tables", "table1,table2,table3,table6"])
         yield Job(folder, printed.getvalue(), tracking)
         mlflow.set_tracking_uri(None)
