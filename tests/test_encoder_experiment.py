@@ -98,6 +98,15 @@ def test_codes_are_computed_once_for_all_runs(trained, frozen, store, monkeypatc
     assert len(next(iter(loader))) == 6
 
 
+def test_a_videogpt_of_classes_without_given_frames_is_trained(frozen, tmp_path):
+    labelled = square_clips(tmp_path / "store", labelled=True)
+    config = GPT.model_copy(update={"conditioned_frames": 0, "categories": len(labelled.classes)})
+    setup = Setup("videogpt", config, TRAIN, WindowConfig(), MeasureConfig(measured_clips=2), frozen.package)
+    found = encoder_experiment.run(setup, labelled, key="k4", caches=tmp_path, progress=False)
+    assert labelled.classes == ("down", "right") and found.measured.samples.given == 0
+    assert found.shown["prediction"].shape == (4, 4, 16, 16, 3)
+
+
 def test_codes_in_bfloat16_are_a_setup_of_their_own_and_the_changed_ones_are_counted(frozen, store, tmp_path):
     setup = Setup("videogpt", GPT, TRAIN, WindowConfig(), MeasureConfig(measured_clips=3), frozen.package)
     half = dataclasses.replace(setup, code_precision="bf16-mixed")
