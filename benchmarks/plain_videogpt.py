@@ -23,15 +23,23 @@ def logits(model: videogpt.Model, codes: Tensor, condition: Tensor | None) -> Te
     transformer = model.transformer
     x = model.input(functional.embedding(codes.flatten(1), model.vqvae.codebook.embeddings))
     x = transformer.shift(x) + transformer.position()
-    causal = torch.ones(x.shape[1], x.shape[1]).tril()
+    mask = seen(model)
     for block in transformer.blocks:
         y = norm(block.attention_norm, x)
-        x = x + attention(block.attention, y, y, causal)
+        x = x + attention(block.attention, y, y, mask)
         if block.condition is not None:
             x = x + attention(block.condition, norm(block.condition_norm, x), condition, None)
         y = block.expand(norm(block.mlp_norm, x))
         x = x + block.contract(y * torch.sigmoid(1.702 * y))
     return model.output(norm(transformer.norm, x)).view(*codes.shape, -1)
+
+
+def seen(model: videogpt.Model) -> Tensor:
+    """The mask (L, L): 1 where the query of a row sees the key of a column, else 0."""
+    if model.layout is not None:
+        return model.layout.dense().float()
+    tokens = len(model.transformer.position())
+    return torch.ones(tokens, tokens).tril()
 
 
 def attention(weights: Projections, queries: Tensor, keys: Tensor, mask: Tensor | None) -> Tensor:
@@ -62,7 +70,7 @@ class Sampler:
     def __init__(self, model: videogpt.Model, batch: int, condition: Tensor):
         self.model, self.condition, self.done = model, condition, 0
         tokens, width, heads = len(model.transformer.position()), model.config.width, model.config.heads
-        self.causal = torch.ones(tokens, tokens).tril()
+        self.mask = seen(model)
         self.codes = torch.zeros(batch, *model.grid, dtype=torch.long)
         self.caches = [
             [torch.zeros(batch, heads, tokens, width // heads) for _ in range(2)] for _ in model.transformer.blocks
@@ -80,7 +88,7 @@ class Sampler:
         for block, (keys, values) in zip(transformer.blocks, self.caches, strict=True):
             y, own = norm(block.attention_norm, x), block.attention
             keys[:, :, place], values[:, :, place] = own.split(own.key(y))[:, :, 0], own.split(own.value(y))[:, :, 0]
-            attended = attend(own.split(own.query(y)), keys, values, self.causal[place : place + 1])
+            attended = attend(own.split(own.query(y)), keys, values, self.mask[place : place + 1])
             x = x + own.join(attended)
             if block.condition is not None:
                 x = x + attention(block.condition, norm(block.condition_norm, x), self.condition, None)

@@ -1,6 +1,6 @@
 """How fast VideoGPT runs in its configuration for BAIR, beside the published algorithm written plainly.
 
-    python -m benchmarks.video [--repeats 3] [--only forward sampling features encoding]
+    python -m benchmarks.video [--repeats 3] [--only forward sampling sparse features encoding]
 
 One thread on a CPU, random weights (the numbers of operations do not depend on them). Both sides take turns in one
 process and CPU seconds are shown, the least of the turns, so that other work on the machine disturbs little. Beside
@@ -8,11 +8,13 @@ them stands the largest difference of the two results, or what it means for code
 
     forward   logits of 4096 codes from a clip's codes, batch 1, float32 and bfloat16
     sampling  one step at batch 8, when no code is there yet, in the middle and at the end
+    sparse    both with sparse attention, at the first step of a block, its slowest; plain masks the whole matrix
     features  the frame ResNet's output, batch 1 and 8
     encoding  a clip to codes by the VQ-VAE, float32 and bfloat16
 """
 
 import argparse
+import copy
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +25,7 @@ from torch import Tensor, nn
 from benchmarks import plain_videogpt
 from mmvid.encoders import videogpt, vqvae
 from mmvid.layers.decoding import Decoder
+from mmvid.layers.sparse_attention import BLOCK, SparseLayout
 
 BATCH = 8
 
@@ -34,7 +37,7 @@ def main(argv: list[str]) -> None:
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
     model = make()
-    print(f"{'':<34}{'plain':>10}{'ours':>10}{'times':>8}   difference", flush=True)
+    print(f"{'':<42}{'plain':>10}{'ours':>10}{'times':>8}   difference", flush=True)
     for name in options.only:
         with torch.no_grad():
             for row in MEASURES[name](model, options.repeats):
@@ -49,7 +52,7 @@ def make() -> videogpt.Model:
     return model
 
 
-def forward(model: videogpt.Model, repeats: int) -> Iterator[str]:
+def forward(model: videogpt.Model, repeats: int, kind: str = "") -> Iterator[str]:
     codes = torch.randint(model.vqvae.config.codes, (1, *model.grid))
     condition = model.conditioning(frames(1))
 
@@ -65,19 +68,19 @@ def forward(model: videogpt.Model, repeats: int) -> Iterator[str]:
         },
         repeats,
     )
-    for name, what in (("ours", "forward, float32"), ("half", "forward, bfloat16")):
+    for name, what in (("ours", f"{kind}forward, float32"), ("half", f"{kind}forward, bfloat16")):
         change = (results[name].float() - results["plain"]).abs().max().item()
         yield row(what, seconds["plain"], seconds[name], f"{change:.1e} of logits within {spread(results['plain'])}")
 
 
-def sampling(model: videogpt.Model, repeats: int) -> Iterator[str]:
+def sampling(model: videogpt.Model, repeats: int, kind: str = "") -> Iterator[str]:
     condition = model.conditioning(frames(BATCH))
     tokens = len(model.transformer.position())
     plain = plain_videogpt.Sampler(model, BATCH, condition)
     decoders = {cache: model.decoder(BATCH, condition, None, cache) for cache in (torch.float32, torch.bfloat16)}
     fill(plain, *decoders.values())
     codes = torch.randint(model.vqvae.config.codes, (BATCH,))
-    for place in (0, tokens // 2, tokens - 1):
+    for place in (0, tokens // 2, tokens - 1 if model.layout is None else tokens - BLOCK):
 
         def at(stepper, place=place) -> Callable[[], Tensor]:
             def step() -> Tensor:
@@ -90,10 +93,17 @@ def sampling(model: videogpt.Model, repeats: int) -> Iterator[str]:
         seconds, results = turns(works, 3 * repeats)
         for cache in decoders:
             change = (results[cache] - results["plain"]).abs().max().item()
-            what = f"sampling step {place}, {str(cache).removeprefix('torch.')} caches"
+            what = f"{kind}sampling step {place}, {str(cache).removeprefix('torch.')} caches"
             yield row(
                 what, seconds["plain"], seconds[cache], f"{change:.1e} of logits within {spread(results['plain'])}"
             )
+
+
+def sparse(model: videogpt.Model, repeats: int) -> Iterator[str]:
+    twin = copy.copy(model)  # the same weights
+    twin.layout = SparseLayout(model.grid)
+    for measure in (forward, sampling):
+        yield from measure(twin, repeats, "sparse ")
 
 
 def features(model: videogpt.Model, repeats: int) -> Iterator[str]:
@@ -129,7 +139,7 @@ def turns(works: dict, repeats: int) -> tuple[dict, dict]:
 
 def row(what: str, plain: float, ours: float, difference: str) -> str:
     shown = "".join(f"{f'{value:.2f} s' if value >= 1 else f'{1000 * value:.0f} ms':>10}" for value in (plain, ours))
-    return f"{what:<34}{shown}{plain / ours:>8.1f}   {difference}"
+    return f"{what:<42}{shown}{plain / ours:>8.1f}   {difference}"
 
 
 def spread(logits: Tensor) -> str:
@@ -163,6 +173,7 @@ def clip() -> Tensor:
 MEASURES: dict[str, Callable[[videogpt.Model, int], Iterator[str]]] = {
     "forward": forward,
     "sampling": sampling,
+    "sparse": sparse,
     "features": features,
     "encoding": encoding,
 }

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from mmvid.config import Options, deciding, option
 from mmvid.encoder_package import EncoderPackage
 from mmvid.encoders import Encoder, videogpt, vqvae
 from mmvid.feature_cache import Windows, features_of
-from mmvid.loop import Fitted, Report
+from mmvid.loop import Fitted, Precision, Report
 from mmvid.pretraining import CodedLoader, PretrainConfig, fit
 from mmvid.runs import Task
 
@@ -64,11 +64,13 @@ class Setup:
     windows: WindowConfig
     measure: MeasureConfig
     part: EncoderPackage | None = None
+    code_precision: Precision = "32"  # of a VideoGPT: the arithmetic of its VQ-VAE's encoding
 
     def task(self, store: ClipStore) -> Task:
         """The run that this setup on this data set is."""
         inputs = {"data": store.digest} | ({"vqvae": self.part.key} if self.part else {})
         options = deciding(self.model) | deciding(self.train) | deciding(self.windows) | deciding(self.measure)
+        options |= {"code_precision": self.code_precision} if self.part else {}
         return Task(
             entry=f"train_{self.name}",
             options=options,
@@ -86,7 +88,8 @@ class Setup:
             "measure": self.measure,
         }
         described = {name: part.model_dump(mode="json", by_alias=True) for name, part in parts.items()}
-        return {"encoder": self.name, **described} | ({"vqvae": self.part.key} if self.part else {})
+        frozen = {"vqvae": self.part.key, "code_precision": self.code_precision} if self.part else {}
+        return {"encoder": self.name, **described} | frozen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +102,8 @@ class Outcome:
         measured: what was measured on `validate`: of a VQ-VAE its reconstructions, of a VideoGPT its predictions.
         shown: name -> uint8 clips (N, T, H, W, 3) of `validate`, for pictures.
         seconds: stage -> wall seconds.
+        changed: share of the codes that the encoding's arithmetic changed, over as many clips of dev as are measured of
+            `validate`; None where it is float32.
     """
 
     package: EncoderPackage
@@ -106,6 +111,7 @@ class Outcome:
     measured: Nearness | Predictions
     shown: dict[str, np.ndarray]
     seconds: dict[str, float]
+    changed: float | None = None
 
     def metrics(self) -> dict[str, float]:
         """The means, by the names that they are logged under."""
@@ -174,10 +180,14 @@ def run(
     model = build(setup)
     source = model.vqvae if isinstance(model, videogpt.Model) else model
     seconds: dict[str, float] = {}
+    changed: float | None = None
     started = time.monotonic()
     if isinstance(model, videogpt.Model):
         train, dev = (coded(setup, store, model, split, caches, progress) for split in ("train", "dev"))
         seconds["codes"] = time.monotonic() - started
+        if setup.code_precision != "32":
+            clips = first_clips(whole(setup, store, source, "dev", MEASURE_BATCH), setup.measure.measured_clips)
+            changed = changed_codes(clips, source, dev.codes)
     else:
         train = whole(setup, store, source, "train", setup.train.batch_size, shuffle=True)
         dev = whole(setup, store, source, "dev", MEASURE_BATCH)
@@ -196,7 +206,7 @@ def run(
     shown = pictures(model, next(iter(whole(setup, store, source, "validate", SHOWN))), setup.measure)
     seconds["measure"] = time.monotonic() - started
     package = EncoderPackage(model.cpu(), key, store.title, setup.windows.frame_stride)
-    return Outcome(package, fitted, measured, shown, seconds)
+    return Outcome(package, fitted, measured, shown, seconds, changed)
 
 
 def build(setup: Setup) -> Encoder:
@@ -227,22 +237,29 @@ def coded(
 ) -> CodedLoader:
     """The windows of a split with their codes, which are computed once for this VQ-VAE and this store."""
     config, device = model.vqvae.config, fastest_device()
+    precision = {"32": torch.float32, "bf16-mixed": torch.bfloat16}[setup.code_precision]
     model.vqvae.to(device)
     # Every window of train, the first ones of dev: those are all that is asked for.
     every = 1 if split == "train" else max(entry.frames for entry in store.entries(split))
     windows = Windows(store, split, config.sequence_length, setup.windows.frame_stride, every, config.resolution)
     codes = features_of(
         windows,
-        lambda clips: model.vqvae.encode(clips.to(device)),
+        lambda clips: model.vqvae.encode(clips.to(device), precision),
         home=caches,
         key=setup.part.key,
-        kind="codes",
+        kind="codes" if precision == torch.float32 else "codes-bf16",
         dtype="uint16" if config.codes <= 1 << 16 else "int32",
         progress=progress,
     )
     model.vqvae.cpu()
     size, given = setup.train.batch_size, max(1, model.config.conditioned_frames)
     return CodedLoader(windows, codes, given, size, draw=split == "train", seed=setup.train.seed)
+
+
+def changed_codes(batches: Iterable[ClipBatch], model: vqvae.Model, codes: np.ndarray) -> float:
+    """The share of the codes (N, t, h, w) that are not those that float32 gives, over the first of N clips."""
+    exact = torch.cat([model.encode(batch.clips.to(device_of(model))).cpu() for batch in batches]).numpy()
+    return float((exact != codes[: len(exact)]).mean())
 
 
 def measure(model: Encoder, setup: Setup, store: ClipStore) -> Nearness | Predictions:

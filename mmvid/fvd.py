@@ -60,7 +60,7 @@ def measure_fvd(
     """FVD between the first `clips` clips and predictions from their first frames.
 
     Args:
-        model: in evaluation mode, conditioned on frames.
+        model: in evaluation mode; of a model of classes, the clips must have theirs.
         network: I3D, on the model's device.
         batches: whole clips, as long as the model's.
         clips: true clips at most.
@@ -81,11 +81,17 @@ def measure_fvd(
     for batch in first_clips(batches, clips):
         whole = batch.clips.to(device_of(model))
         true += [network(part).double().cpu() for part in whole.split(AT_ONCE)]
-        starts = whole[:, :, :given].repeat_interleave(samples, 0)
-        for part in starts.split(AT_ONCE):
-            predicted = model.sample(len(part), part, temperature=temperature, top_k=top_k or None, generator=generator)
+        for rows in torch.arange(len(whole)).repeat_interleave(samples).split(AT_ONCE):
+            predicted = model.sample(
+                len(rows),
+                whole[rows, :, :given] if given else None,
+                batch.classes[rows].to(whole.device) if model.config.categories and batch.classes is not None else None,
+                temperature=temperature,
+                top_k=top_k or None,
+                generator=generator,
+            )
             made.append(network(predicted).double().cpu())
-            progress(len(part))
+            progress(len(rows))
     count = sum(map(len, true))
     if count < 2:
         raise ValueError(f"FVD needs at least 2 clips, got {count}")

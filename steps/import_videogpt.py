@@ -9,17 +9,16 @@ Logs   config.json, parameters, the model as a version of mmvid-videogpt or mmvi
 """
 
 import hashlib
-import shutil
-import tempfile
 from pathlib import Path
 
 from mmvid.config import Options, option, parse
 from mmvid.console import run_command
 from mmvid.encoder_package import EncoderPackage
 from mmvid.encoders import describe
-from mmvid.published.videogpt import export_checkpoint, import_checkpoint
+from mmvid.published.videogpt import import_checkpoint
 from mmvid.registry import versions
 from mmvid.runs import Command, Run, RunConfig, Task
+from steps.export_videogpt import log_published
 from steps.train_vqvae import log_package
 
 
@@ -54,10 +53,7 @@ def main(argv: list[str]) -> None:
         log_package(run, EncoderPackage(model, digest, f"checkpoint {path.name}"))
         run.tags({"mmvid.encoder": model.name})
         if config.export:
-            with tempfile.TemporaryDirectory() as folder:
-                for file in export_checkpoint(model, Path(folder)):
-                    with run.file(f"published/{file.name}") as place:
-                        shutil.copyfile(file, place)
+            log_published(run, model)
 
     with Command() as command:
         finished = command.find_or_run(task, compute, force=control.force, own=True)

@@ -1,11 +1,12 @@
-"""Predict clips from their first frames and log them as pictures and animations.
+"""Predict clips from their first frames, or draw clips of a model without, and log them as pictures and animations.
 
     mlflow run . -e predict_video --env-manager local
     mlflow run . -e predict_video -P input=frame.png -P model=models:/mmvid-videogpt@candidate -P samples=4
     python -m steps.predict_video --input push.mp4 --temperature 0.8
 
 Reads  the VideoGPT at --model (without one the newest candidate; where there is none, the demo's is trained), and the
-       first frames of --input: a picture, a video, a folder of clips, an ingested store (its validate), or `demo`.
+       first frames of --input: a picture, a video, a folder of clips, an ingested store (its validate), or `demo`. A
+       model that is conditioned on classes draws clips of --classes; one without given frames reads no input.
 Logs   <n>.png, <n>.gif and <n>.mp4 for each clip, as images too; where an input goes on, beside what came, with PSNR
        and SSIM of the predictions and of copying the last given frame. With --i3d FVD on the store's validate, and
        fvd/*: clips, samples and frames it was computed from. No weights of I3D come with mmvid; without, no FVD.
@@ -21,7 +22,6 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from mmvid import encoder_serving
 from mmvid.animation import gif, side_by_side, strip, write_mp4, write_png
 from mmvid.clip_evaluation import NearnessMeter, copied
 from mmvid.clips import readers
@@ -37,9 +37,10 @@ from mmvid.encoder_package import EncoderPackage
 from mmvid.encoders import videogpt
 from mmvid.fvd import AT_ONCE, measure_fvd
 from mmvid.metrics.i3d import I3D, load_i3d
-from mmvid.registry.versions import aliased, model_uri
-from mmvid.runs import Command, Run, Task, load_run
+from mmvid.registry.versions import aliased
+from mmvid.runs import Command, Run, Task
 from steps import train_videogpt
+from steps.train_vqvae import encoder_of
 
 REGISTERED = "mmvid-videogpt"
 
@@ -53,6 +54,7 @@ class PredictConfig(Options):
     samples: int = option(1, "predictions of each", ge=1)
     temperature: float = option(1.0, "of the sampling; 0 takes the likeliest code", ge=0)
     top_k: int = option(0, "codes that sampling draws among; 0 for all", ge=0)
+    classes: tuple[int, ...] = option((), "of a model of classes: those of the clips, in turn; none: 0, 1, 2 and so on")
     seed: int = option(0, "of the sampling", ge=0)
     i3d: str = option("", "weights of I3D (safetensors, or a file of tensors) for FVD on the store's validate")
     fvd_clips: int = option(256, "true clips of FVD at most; as published for BAIR", ge=2)
@@ -78,19 +80,21 @@ def model_of(command: Command, given: str) -> EncoderPackage:
     """The VideoGPT to predict with.
 
     Raises:
-        ValueError: if the model is no VideoGPT that is conditioned on frames.
+        ValueError: if the model is no VideoGPT.
     """
     if not given and aliased(REGISTERED, "candidate") is None:
         train_videogpt.train(command, train_videogpt.defaults())
     uri = given or f"models:/{REGISTERED}@candidate"
-    package = encoder_serving.load_logged(uri if uri.startswith("models:/") else model_uri(load_run(uri)))
-    if not isinstance(package.model, videogpt.Model) or not package.model.config.conditioned_frames:
-        raise ValueError(f"model must be a VideoGPT that is conditioned on frames, {uri} is a {package.name} without")
+    package = encoder_of(uri)
+    if not isinstance(package.model, videogpt.Model):
+        raise ValueError(f"model must be a VideoGPT, {uri} is a {package.name}")
     return package
 
 
 def first_frames(command: Command, config: PredictConfig, package: EncoderPackage) -> dict[str, np.ndarray]:
     """Clips of the input by name, uint8 (T, H, W, 3) each: at least the given frames, at most a whole clip.
+
+    For a model without given frames nothing is read: there are `config.clips` clips without frames.
 
     Raises:
         ValueError: if the input has too few frames, or no clip; the sentence names it.
@@ -98,6 +102,13 @@ def first_frames(command: Command, config: PredictConfig, package: EncoderPackag
     model = package.model
     source, given = model.vqvae.config, model.config.conditioned_frames
     found: dict[str, np.ndarray] = {}
+    if not given:
+        if config.input != "demo" and not config.i3d:
+            raise ValueError(
+                f"input must be left out for a model without given frames (only FVD reads it), got {config.input}"
+            )
+        nothing = np.empty((0, source.resolution, source.resolution, 3), np.uint8)
+        return {f"clip {number}": nothing for number in range(config.clips)}
     for name, frames in itertools.islice(clips_of(command, config.input, source.resolution), config.clips):
         frames = frames[:: package.frame_stride][: source.sequence_length]
         if len(frames) < given:
@@ -173,12 +184,14 @@ def predict(run: Run, package: EncoderPackage, clips: dict[str, np.ndarray], con
     """Predicts all clips at once and logs what came of it."""
     model = package.model.to(fastest_device())
     given, device = model.config.conditioned_frames, fastest_device()
-    starts = as_pixels(np.stack([frames[:given] for frames in clips.values()])).to(device)
+    starts = as_pixels(np.stack([frames[:given] for frames in clips.values()])).to(device) if given else None
+    classes = classes_of(model, len(clips), config.classes)
     bar = tqdm(total=None, desc="codes", unit="code", disable=not sys.stderr.isatty())
     with bar:
         predicted = model.sample(
-            len(starts) * config.samples,
-            starts.repeat_interleave(config.samples, 0),
+            len(clips) * config.samples,
+            None if starts is None else starts.repeat_interleave(config.samples, 0),
+            None if classes is None else classes.repeat_interleave(config.samples).to(device),
             temperature=config.temperature,
             top_k=config.top_k or None,
             generator=torch.Generator(device).manual_seed(config.seed),
@@ -188,7 +201,7 @@ def predict(run: Run, package: EncoderPackage, clips: dict[str, np.ndarray], con
     meters = {"": NearnessMeter(given), "copy_": NearnessMeter(given)}
     names = []
     for number, ((name, frames), several) in enumerate(zip(clips.items(), samples, strict=True)):
-        shown = {"input": frames} | {
+        shown = ({"input": frames} if len(frames) else {}) | {
             f"prediction {row + 1}": each.numpy() for row, each in enumerate(as_bytes(several))
         }
         if len(frames) == predicted.shape[2]:
@@ -196,7 +209,8 @@ def predict(run: Run, package: EncoderPackage, clips: dict[str, np.ndarray], con
             meters[""].update(several, truth.expand_as(several))
             meters["copy_"].update(copied(truth, given), truth)
         log_clip(run, number, shown)
-        names.append({"clip": number, "input": name, "frames": len(frames), "given": given})
+        kind = {} if classes is None else {"class": int(classes[number])}
+        names.append({"clip": number, "input": name, "frames": len(frames), "given": given} | kind)
     run.json("clips.json", names)
     run.report(
         {
@@ -207,6 +221,21 @@ def predict(run: Run, package: EncoderPackage, clips: dict[str, np.ndarray], con
         }
     )
     run.tags({"mmvid.model.key": package.key})
+
+
+def classes_of(model: videogpt.Model, clips: int, given: tuple[int, ...]) -> torch.Tensor | None:
+    """The class of each clip, int64 (clips,): the given ones in turn, or all in turn; None of a model without.
+
+    Raises:
+        ValueError: if classes are given for a model without, or one that it does not have.
+    """
+    known = model.config.categories
+    if any(not 0 <= number < known for number in given):
+        has = f"has the classes 0 to {known - 1}" if known else "is not conditioned on classes"
+        raise ValueError(f"classes must be the model's, which {has}; got {','.join(map(str, given))}")
+    if not known:
+        return None
+    return torch.tensor(list(itertools.islice(itertools.cycle(given or range(known)), clips)))
 
 
 def log_clip(run: Run, number: int, shown: dict[str, np.ndarray]) -> None:

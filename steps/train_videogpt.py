@@ -9,10 +9,11 @@ Reads  the clips at --data (the demo is made if it is `demo` and not there yet),
 Logs   config.json, train/loss and dev/* at each check, pictures of predictions as images and animations, validate/*:
        PSNR and SSIM of predictions by time step beside those of copying the last given frame, the model as a version
        of mmvid-videogpt.
-The codes of the frozen VQ-VAE are computed once and shared by all runs on the same clips.
+The codes of the frozen VQ-VAE are computed once and shared by all runs on the same clips; with --code_precision
+bf16-mixed codes/changed is the share of dev's codes that come out unlike those in float32.
 """
 
-from mmvid import encoder_serving
+from mmvid import encoder_serving, loop
 from mmvid.clips.store import ClipStore
 from mmvid.clipset import ClipsConfig, open_clips
 from mmvid.config import Options, option, parse
@@ -24,14 +25,17 @@ from mmvid.encoders import videogpt, vqvae
 from mmvid.presets import settle, unset
 from mmvid.pretraining import PretrainConfig
 from mmvid.registry.versions import model_uri
-from mmvid.runs import Command, Finished, RunConfig, load_run
-from steps.train_vqvae import find_or_train, tell
+from mmvid.runs import Command, Finished, RunConfig
+from steps.train_vqvae import encoder_of, find_or_train, tell
 
 
 class PartConfig(Options):
     """The frozen VQ-VAE."""
 
     vqvae: str = option("", "a run's id or models:/...; none: that of the preset on these clips, trained if need be")
+    code_precision: loop.Precision = option(
+        "32", "arithmetic that makes codes of clips; bf16-mixed takes about half the time, and changes a few codes"
+    )
 
 
 PARTS = (
@@ -66,7 +70,7 @@ def train(command: Command, read: tuple[Options, ...], *, own: bool = False) -> 
     windows, measure = settle(WindowConfig, windows, preset), settle(MeasureConfig, measure, preset)
     store = open_clips(command, data)
     frozen = vqvae_of(command, part.vqvae, store, size.preset, windows)
-    setup = Setup("videogpt", model, train, windows, measure, frozen)
+    setup = Setup("videogpt", model, train, windows, measure, frozen, part.code_precision)
     return find_or_train(command, setup, store, force=control.force, own=own)
 
 
@@ -81,8 +85,7 @@ def vqvae_of(command: Command, given: str, store: ClipStore, preset: str, window
         train = settle(PretrainConfig, unset(PretrainConfig)(), VQVAE[preset])
         finished = find_or_train(command, Setup("vqvae", sizes, train, windows, MeasureConfig()), store)
         return encoder_serving.load_logged(model_uri(finished))
-    uri = given if given.startswith("models:/") else model_uri(load_run(given))
-    package = encoder_serving.load_logged(uri)
+    package = encoder_of(given)
     if package.name == "videogpt":
         return EncoderPackage(package.model.vqvae, f"{package.key}.vqvae", package.origin, package.frame_stride)
     if package.name != "vqvae":

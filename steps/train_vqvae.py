@@ -29,7 +29,7 @@ from mmvid.encoders import vqvae
 from mmvid.presets import settle, unset
 from mmvid.pretraining import PretrainConfig
 from mmvid.registry import versions
-from mmvid.runs import Command, Finished, Run, RunConfig, home
+from mmvid.runs import Command, Finished, Run, RunConfig, home, load_run
 
 PARTS = (
     VqvaePresetConfig,
@@ -85,6 +85,11 @@ def find_or_train(
     return finished
 
 
+def encoder_of(given: str) -> EncoderPackage:
+    """The encoder that a run logged, by its id, or that is registered, by its `models:/...`."""
+    return encoder_serving.load_logged(given if given.startswith("models:/") else versions.model_uri(load_run(given)))
+
+
 def shower(run: Run) -> Callable[[dict[str, np.ndarray], int], None]:
     """Logs pictures of a check as an image with a step, and as an animation."""
 
@@ -100,6 +105,8 @@ def log_outcome(run: Run, outcome: encoder_experiment.Outcome) -> None:
     """Logs what was measured, by time step too, pictures, animations and the model."""
     run.report(outcome.metrics() | {f"seconds/{stage}": spent for stage, spent in outcome.seconds.items()})
     run.report({"best_check": float(outcome.fitted.best_epoch)})
+    if outcome.changed is not None:
+        run.report({"codes/changed": outcome.changed})
     for name, values in outcome.curves().items():
         for step, value in enumerate(values):
             run.report({name: float(value)}, step)

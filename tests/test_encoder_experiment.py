@@ -1,6 +1,7 @@
 """One training of an encoder from clips to measures, its package, and what it answers when it is served."""
 
 import base64
+import dataclasses
 import io
 import json
 
@@ -92,9 +93,31 @@ def test_codes_are_computed_once_for_all_runs(trained, frozen, store, monkeypatc
     assert len(list(caches.glob("codes-*"))) == 2  # train and dev
     setup = Setup("videogpt", GPT, TRAIN, WindowConfig(), MeasureConfig(), frozen.package)
     model = encoder_experiment.build(setup)
-    monkeypatch.setattr(model.vqvae, "encode", lambda clips: pytest.fail("the codes are there"))
+    monkeypatch.setattr(model.vqvae, "encode", lambda clips, precision: pytest.fail("the codes are there"))
     loader = encoder_experiment.coded(setup, store, model, "train", caches, False)
     assert len(next(iter(loader))) == 6
+
+
+def test_a_videogpt_of_classes_without_given_frames_is_trained(frozen, tmp_path):
+    labelled = square_clips(tmp_path / "store", labelled=True)
+    config = GPT.model_copy(update={"conditioned_frames": 0, "categories": len(labelled.classes)})
+    setup = Setup("videogpt", config, TRAIN, WindowConfig(), MeasureConfig(measured_clips=2), frozen.package)
+    found = encoder_experiment.run(setup, labelled, key="k4", caches=tmp_path, progress=False)
+    assert labelled.classes == ("down", "right") and found.measured.samples.given == 0
+    assert found.shown["prediction"].shape == (4, 4, 16, 16, 3)
+
+
+def test_codes_in_bfloat16_are_a_setup_of_their_own_and_the_changed_ones_are_counted(frozen, store, tmp_path):
+    setup = Setup("videogpt", GPT, TRAIN, WindowConfig(), MeasureConfig(measured_clips=3), frozen.package)
+    half = dataclasses.replace(setup, code_precision="bf16-mixed")
+    assert half.task(store).key != setup.task(store).key
+    found = encoder_experiment.run(half, store, key="k3", caches=tmp_path, progress=False)
+    assert len(list(tmp_path.glob("codes-bf16-*"))) == 2 and 0 <= found.changed < 0.5
+    model = frozen.package.model
+    [batch] = first_clips(encoder_experiment.whole(setup, store, model, "dev", 8), 3)
+    codes = model.encode(batch.clips).numpy()
+    codes[0, 0, 0, 0] += 1
+    assert encoder_experiment.changed_codes([batch], model, codes) == 1 / codes.size
 
 
 def test_measuring_does_not_depend_on_batches_and_stops_where_it_should(trained, frozen, store):

@@ -31,12 +31,27 @@ def test_the_distance_is_that_of_the_outputs_with_the_protocol_beside_it():
     assert found.metrics() == {"fvd": found.distance} | protocol
 
 
+@torch.no_grad()
+def test_clips_of_classes_are_compared_with_predictions_of_their_classes():
+    torch.manual_seed(0)
+    source, network = small(10).vqvae, I3D().eval()
+    sizes = {"conditioned_frames": 0, "categories": 3, "width": 12, "heads": 2, "layers": 1}
+    model = videogpt.Model(videogpt.Config(**sizes), source).eval()
+    torch.nn.init.normal_(model.output.weight)
+    clips, classes = torch.rand(2, 3, 10, 16, 16) - 0.5, torch.tensor([2, 0])
+    found = measure_fvd(model, network, [_batch(clips, classes)], 2, samples=1, temperature=0)
+    made = model.sample(2, classes=classes, temperature=0)
+    assert not torch.equal(made[0], made[1])
+    by_hand = frechet_distance(network(clips).double(), network(made).double())
+    assert found.distance == pytest.approx(by_hand, rel=1e-3) and found.given == 0
+
+
 def test_clips_that_are_too_short_are_told(tmp_path):
     loader = ClipLoader(square_clips(tmp_path / "clips"), "validate", 2, frames=4, windows="first")
     with pytest.raises(ValueError, match="^FVD needs clips of 9 frames or more, this model's have 4$"):
         measure_fvd(small(4), I3D().eval(), loader, 2, samples=1)
 
 
-def _batch(clips):
+def _batch(clips, classes=None):
     names = [str(number) for number in range(len(clips))]
-    return ClipBatch(ids=names, clips=clips, trajectory=names)
+    return ClipBatch(ids=names, clips=clips, trajectory=names, classes=classes)

@@ -45,7 +45,8 @@ class ClipBatch:
 
 def as_pixels(frames: np.ndarray | Tensor) -> Tensor:
     """uint8 frames (..., T, H, W, 3) as float32 (..., 3, T, H, W) in [-0.5, 0.5]: a byte over 255, less a half."""
-    frames = torch.as_tensor(frames)
+    if isinstance(frames, np.ndarray):
+        frames = torch.from_numpy(np.require(frames, requirements="W"))  # a store's frames are a read-only map
     channels = frames.movedim(-1, -4).contiguous()
     return channels.to(torch.float32).div_(255).sub_(0.5)
 

@@ -66,6 +66,9 @@ def test_pixels_go_from_minus_to_plus_one_half():
     frames = torch.tensor([0, 128, 255], dtype=torch.uint8).expand(1, 2, 2, 3)
     assert as_pixels(frames)[:, 0, 0, 0].tolist() == pytest.approx([-0.5, 128 / 255 - 0.5, 0.5], abs=1e-6)
     assert torch.equal(as_bytes(as_pixels(frames)), frames)
+    kept = frames.contiguous().numpy()
+    kept.flags.writeable = False  # as a store's frames are: neither a warning nor a change
+    assert torch.equal(as_pixels(kept), as_pixels(frames))
     assert as_bytes(torch.full((3, 1, 1, 1), 7.0)).unique().tolist() == [255]
 
 

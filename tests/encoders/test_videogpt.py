@@ -127,9 +127,10 @@ def test_bfloat16_caches_change_logits_little():
     assert 0 < (exact - rounded).abs().max() < 0.1
 
 
+@pytest.mark.parametrize("attention", ["full", "sparse"])
 @torch.no_grad()
-def test_the_plain_algorithm_gives_the_same_logits():
-    model = make()
+def test_the_plain_algorithm_gives_the_same_logits(attention):
+    model = make(attention=attention)
     codes, condition = torch.randint(32, (2, *model.grid)), model.conditioning(torch.rand(2, 3, 16, 16) - 0.5)
     ours = model.logits(codes, condition)
     torch.testing.assert_close(ours, plain_videogpt.logits(model, codes, condition), atol=1e-5, rtol=0)

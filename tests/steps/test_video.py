@@ -3,17 +3,20 @@
 import base64
 import dataclasses
 import io
+from pathlib import Path
 
 import mlflow
 import numpy as np
 import pytest
+import torch
 from made_clips import square_clips
 from PIL import Image
 
 from mmvid import encoder_serving
 from mmvid.animation import write_mp4
+from mmvid.published.videogpt import import_checkpoint
 from mmvid.registry.versions import aliased
-from steps import import_videogpt, predict_video, train_videogpt, train_vqvae
+from steps import export_videogpt, import_videogpt, predict_video, train_videogpt, train_vqvae
 
 SIZES = {"sequence_length": 4, "resolution": 16, "stride": "2,4,4", "codes": 16, "code_size": 8, "hidden": 16}
 BUDGET = {"steps": 4, "checks": 2, "batch_size": 6, "measured_clips": 3, "frame_stride": 1}
@@ -116,7 +119,8 @@ def test_clips_are_predicted_from_a_store_a_picture_or_a_video(trained, tmp_path
     ("options", "sentence"),
     [
         ({"input": "nowhere"}, "nothing is at nowhere"),
-        ({"model": "models:/mmvid-vqvae@candidate"}, "^model must be a VideoGPT that is conditioned on frames, "),
+        ({"model": "models:/mmvid-vqvae@candidate"}, "^model must be a VideoGPT, .* is a vqvae$"),
+        ({"classes": "1"}, "^classes must be the model's, which is not conditioned on classes; got 1$"),
         ({"model": "models:/nobody@candidate"}, "^models:/nobody@candidate must name a model on "),
     ],
 )
@@ -146,6 +150,31 @@ def test_a_published_checkpoint_becomes_a_registered_model(trained, shared):
     package = encoder_serving.load_logged(f"models:/mmvid-videogpt/{version}")
     assert package.model.vqvae.config.resolution == 16 and package.origin == "checkpoint small_full.gpt.ckpt"
     mlflow.MlflowClient().set_registered_model_alias("mmvid-videogpt", "candidate", "1")
+
+
+def test_a_model_of_classes_draws_clips_without_an_input(trained, shared):
+    import_videogpt.main(words(checkpoint=shared / "golden" / "videogpt" / "small_class.gpt.ckpt"))
+    model = newest("import_videogpt").info.run_id
+    mlflow.MlflowClient().set_registered_model_alias("mmvid-videogpt", "candidate", "1")
+    predict_video.main(words(model=model, clips=3, classes="4,1"))
+    run = newest("predict_video")
+    clips = mlflow.artifacts.load_dict(f"{run.info.artifact_uri}/clips.json")
+    assert [clip["class"] for clip in clips] == [4, 1, 4] and {clip["frames"] for clip in clips} == {0}
+    assert "predictions/2.gif" in artifacts(run, "predictions") and "psnr" not in run.data.metrics
+    with pytest.raises(ValueError, match="^classes must be the model's, which has the classes 0 to 4; got 4,5$"):
+        predict_video.main(words(model=model, classes="4,5"))
+    with pytest.raises(ValueError, match="^input must be left out for a model without given frames"):
+        predict_video.main(words(model=model, input=trained.store))
+
+
+def test_a_trained_videogpt_is_exported_in_the_published_format(trained):
+    export_videogpt.main(words(model=trained.videogpt.info.run_id))
+    run = newest("export_videogpt")
+    assert artifacts(run, "published") == ["published/gpt.ckpt", "published/vqvae.ckpt"]
+    file = mlflow.artifacts.download_artifacts(f"{run.info.artifact_uri}/published/gpt.ckpt")
+    own = encoder_serving.load_logged("models:/mmvid-videogpt/1").model.state_dict()
+    again = import_checkpoint(Path(file)).state_dict()
+    assert own.keys() == again.keys() and all(torch.equal(own[name], again[name]) for name in own)
 
 
 def test_import_asks_for_a_checkpoint(trained):
