@@ -117,8 +117,11 @@ class RecordFile:
         self.path, self._file, self._capacity = path, file, capacity
         self.is_gzip = isinstance(file, gzip.GzipFile)
         self._place = 0
+        # The stream's own buffer would be filled in vain.
+        self._descriptor = None if self.is_gzip or storage.is_remote(path) else file.fileno()
 
     def fileno(self) -> int:
+        """Of a file on disk."""
         return self._file.fileno()
 
     def read(self, offset: int) -> bytes:
@@ -127,17 +130,14 @@ class RecordFile:
         Raises:
             CorruptRecord: if it is damaged. OSError: if the file cannot be read.
         """
-        if offset != self._place:
-            self._file.seek(offset)
-        self._place = -1  # until it is known
         try:
-            header = self._file.read(12)
+            header = self._bytes(offset, 12)
             fault = _header_fault(header, self._capacity - offset)
             if fault:
                 raise CorruptRecord(self.path, offset, *fault)
             length = _HEADER.unpack(header)[0]
-            payload = self._file.read(length) if length <= _PIECE else _read_long(self._file, length)
-            tail = self._file.read(4)
+            payload = self._bytes(offset + 12, length)
+            tail = self._bytes(offset + 12 + len(payload), 4)
         except _GZIP_FAULTS as error:
             raise CorruptRecord(self.path, offset, "gzip", f"the gzip stream is damaged ({error})") from error
         if len(tail) < 4:
@@ -147,8 +147,20 @@ class RecordFile:
         if got != want:
             what = f"payload checksum is {got:08x}, its trailer says {want:08x}"
             raise CorruptRecord(self.path, offset, "payload checksum", what)
-        self._place = offset + length + 16
         return payload
+
+    def _bytes(self, place: int, count: int) -> bytes:
+        """So many bytes from a place on, fewer where the file ends."""
+        if self._descriptor is not None and count <= _PIECE:
+            found = os.pread(self._descriptor, count, place)
+            if len(found) == count or not found:
+                return found  # what is cut short, by the file's end or a signal, is tried once more below
+        if place != self._place:
+            self._file.seek(place)
+        self._place = -1  # until it is known
+        found = self._file.read(count) if count <= _PIECE else _read_long(self._file, count)
+        self._place = place + len(found)
+        return found
 
 
 @contextlib.contextmanager

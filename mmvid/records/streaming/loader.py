@@ -2,11 +2,13 @@
 
 import collections
 import sys
+import weakref
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
 
+from mmvid import storage
 from mmvid.records.batches import Batch, QuantisedFrames
 from mmvid.records.buffers import Buffers
 from mmvid.records.manifest import OnError
@@ -101,6 +103,7 @@ class Stream:
         self.drop_labels, self.on_error, self.stall_seconds = drop_labels, on_error, stall_seconds
         self.epoch = 0
         self.skipped: collections.Counter[str] = collections.Counter()
+        self._readers: Readers | None = None
         self._floats = Buffers(1, np.float32)
         self._memory: dict[tuple[str, type], Buffers] = {}
 
@@ -126,9 +129,23 @@ class Stream:
         if not self.in_processes:
             yield from map(self._batch, parts[0].batches(lambda: self._take))
             return
-        with Readers(parts) as readers:
-            order = (number % len(parts) for number in range(batch, self.length))
-            yield from map(self._batch, readers.batches(order))
+        readers, self._readers = self._readers or self._started(), None
+        order = (number % len(parts) for number in range(batch, self.length))
+        try:
+            yield from map(self._batch, readers.batches(parts, order))
+        except BaseException:  # that nobody wants the rest is one, too
+            readers.close()
+            raise
+        if self._readers is None:
+            self._readers = readers  # for the next epoch
+        else:
+            readers.close()
+
+    def _started(self) -> Readers:
+        remote = any(storage.is_remote(shard.file) for shard in self.shards)
+        readers = Readers(self.plan.workers, self.wanted.most_bytes(self.plan.batch_size), remote)
+        weakref.finalize(self, readers.close)
+        return readers
 
     def _part(self, worker: int, first: int) -> Part:
         return Part(self.plan, self.epoch, worker, first, self.shards, self.wanted, self.on_error, self.stall_seconds)

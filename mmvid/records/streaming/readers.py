@@ -73,6 +73,12 @@ class _Slot:
         self.number = self.end = 0
         self.begins: dict[str, int] = {}
 
+    def next_part(self) -> Part:
+        """Waits for what to read; slots may be given back meanwhile."""
+        while isinstance(told := self.pipe.recv(), int):
+            self.free.append(told)
+        return told
+
     def next(self) -> Take:
         """Goes on to a slot that is free, or waits for one."""
         while not self.free or self.pipe.poll():
@@ -106,71 +112,79 @@ class _Told:
 
 
 class Readers:
-    """The processes of some parts; a context manager. None outlives this process, nor this object's block."""
+    """Processes that read parts of a stream, epoch after epoch. None outlives this process, nor `close`."""
 
-    def __init__(self, parts: list[Part]):
-        self.parts = parts
-
-    def __enter__(self) -> "Readers":
-        remote = any(storage.is_remote(shard.file) for shard in self.parts[0].shards)
+    def __init__(self, count: int, most_bytes: int, remote: bool):
+        """
+        Args:
+            count: how many.
+            most_bytes: the most that the arrays of a batch take.
+            remote: whether they read from S3.
+        """
         context = start_method([__name__, *(storage.REMOTE_MODULES if remote else ())])
-        self._processes, self._pipes, self._slots, self._free = [], [], [], []
-        for part in self.parts:
+        self._processes, self._pipes, self._slots = [], [], []
+        for _ in range(count):
             here, there = context.Pipe()
-            slots = Slots(part.wanted.most_bytes(part.plan.batch_size))
-            process = context.Process(target=_work, args=(part, slots, there), daemon=True)
+            slots = Slots(most_bytes)
+            process = context.Process(target=_work, args=(slots, there), daemon=True)
             process.start()
             there.close()
             self._processes.append(process)
             self._pipes.append(here)
             self._slots.append(slots)
-            self._free.append(collections.deque())
-        return self
+        self._free: list[collections.deque[int]] = [collections.deque() for _ in range(count)]
+        self._lent = [0] * count
 
-    def __exit__(self, *_) -> None:
+    def close(self) -> None:
+        """Ends the processes, whatever they are at; batches that are still there stay."""
         for process, pipe, slots in zip(self._processes, self._pipes, self._slots, strict=True):
             process.kill()
             process.join()
             pipe.close()
             slots.close()
+        self._processes, self._pipes, self._slots = [], [], []
 
-    def batches(self, order: Iterator[int]) -> Iterator[Made]:
-        """The next batch of each part whose number comes.
+    def batches(self, parts: list[Part], order: Iterator[int]) -> Iterator[Made]:
+        """The batches of some parts, a part for each process; after all of them the next parts can come.
+
+        Args:
+            parts: the parts.
+            order: the number of the part that each batch is of.
 
         Raises:
             ChildProcessError: if a process was killed.
             Exception: what a process raised.
         """
-        lent = [0] * len(self.parts)
+        for pipe, part in zip(self._pipes, parts, strict=True):
+            with contextlib.suppress(OSError):  # a process that is gone is told of when its batch is waited for
+                pipe.send(part)
         for number in order:
-            pipe, free = self._pipes[number], self._free[number]
-            lent[number] -= self._return(pipe, free)
-            told = self._receive(number)
-            lent[number] += 1
+            self._return(number)
+            told = self._receive(number, parts[number])
+            self._lent[number] += 1
             arrays = {name: self._slots[number].array(told.slot, *where) for name, where in told.arrays.items()}
-            lent[number] -= self._return(pipe, free)
-            if lent[number] == SLOTS:  # else the process would wait for ever
+            self._return(number)
+            if self._lent[number] == SLOTS:  # else the process would wait for ever
                 arrays = {name: array.copy() for name, array in arrays.items()}
-                free.append(told.slot)
+                self._free[number].append(told.slot)
             else:
-                _when_let_go(arrays, free, told.slot)
+                _when_let_go(arrays, self._free[number], told.slot)
             yield Made(told.ids, told.places, told.skipped, arrays)
 
-    def _return(self, pipe: Connection, free: collections.deque) -> int:
-        """Gives slots back that are free again; how many."""
-        count = 0
+    def _return(self, number: int) -> None:
+        """Gives a process the slots back that are free again."""
+        free = self._free[number]
         while free:
-            with contextlib.suppress(OSError):  # a process that is gone is told of when its batch is waited for
-                pipe.send(free.popleft())
-            count += 1
-        return count
+            self._lent[number] -= 1
+            with contextlib.suppress(OSError):
+                self._pipes[number].send(free.popleft())
 
-    def _receive(self, number: int) -> _Told:
+    def _receive(self, number: int, part: Part) -> _Told:
         try:
             told = self._pipes[number].recv()
         except (EOFError, ConnectionResetError):
             raise ChildProcessError(
-                f"the process of {self.parts[number]} was killed; start again to go on from the last checkpoint"
+                f"the process of {part} was killed; start again to go on from the last checkpoint"
             ) from None
         if isinstance(told, Exception):
             raise told
@@ -190,17 +204,17 @@ def _when_let_go(arrays: dict[str, np.ndarray], free: collections.deque, slot: i
         weakref.finalize(array, let_go).atexit = False
 
 
-def _work(part: Part, slots: Slots, pipe: Connection) -> None:
+def _work(slots: Slots, pipe: Connection) -> None:
     serve()
-    try:
-        slot = _Slot(slots, pipe)
-        for made in part.batches(slot.next):
-            pipe.send(_Told(slot.number, made.ids, made.places, made.skipped, slot.where(made.arrays)))
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return  # the other side is gone
-    except Exception as error:
-        error.add_note(traceback.format_exc())  # a traceback does not travel between processes
-        pipe.send(error)
-    with contextlib.suppress(EOFError, ConnectionResetError):  # what was sent is lost if this process ends first
+    slot = _Slot(slots, pipe)
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the other side is gone
         while True:
-            pipe.recv()
+            part = slot.next_part()
+            try:
+                for made in part.batches(slot.next):
+                    pipe.send(_Told(slot.number, made.ids, made.places, made.skipped, slot.where(made.arrays)))
+            except (EOFError, BrokenPipeError, ConnectionResetError):
+                raise
+            except Exception as error:
+                error.add_note(traceback.format_exc())  # a traceback does not travel between processes
+                pipe.send(error)

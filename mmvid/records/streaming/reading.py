@@ -130,14 +130,17 @@ class Reader:
         """Reads a video that will soon be taken, or has the system read it: into its cache, where the bytes lie in a
         file as they are. They would otherwise be copied twice, and this process would hold them meanwhile.
         """
-        place = shard, video
-        if not self._is_plain(shard):
-            return place, self.read(place)
-        if hasattr(os, "posix_fadvise"):
-            found = self.shards[shard]
-            begin, end = (int(offset) for offset in (found.offsets[video], found.end(video)))
-            os.posix_fadvise(self._file(shard).fileno(), begin, end - begin, os.POSIX_FADV_WILLNEED)
-        return place, None
+        place, found = (shard, video), self.shards[shard]
+        begin, end = int(found.offsets[video]), found.end(video)
+        self.watch.begin(found.file.place, begin)
+        try:
+            if self._is_plain(shard):
+                if hasattr(os, "posix_fadvise"):
+                    os.posix_fadvise(self._file(shard).fileno(), begin, end - begin, os.POSIX_FADV_WILLNEED)
+                return place, None
+        finally:
+            self.watch.end()
+        return place, self.read(place)
 
     def take(self, expected: Expected) -> tuple[Place, Video | None]:
         """A video that was expected; None if it is damaged and `on_error` is `skip`. Raises what `read` raises."""

@@ -1,6 +1,7 @@
 """A store that leaves the features of train in their shards: nothing else of it is different."""
 
 import pytest
+from lightning.pytorch.callbacks import Callback
 
 from mmvid import experiment
 from mmvid.classifiers import load
@@ -97,3 +98,34 @@ def test_audioset_streamed_is_learnt_as_well_as_from_the_store(shared, tmp_path)
         setup = experiment.Setup("dbof", member.Config(projection=256, hidden=128), train)
         found[name] = experiment.train(setup, store, progress=False)[1].history[-1]["dev/gap"]
     assert found["streamed"] == pytest.approx(found["whole"], abs=0.02) and found["streamed"] > 0.2
+
+
+class PowerCut(Callback):
+    """Stops everything after a number of batches."""
+
+    def __init__(self, batches: int):
+        self.left = batches
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, index):
+        self.left -= 1
+        if self.left < 0:
+            raise RuntimeError("the power went")
+
+
+@pytest.mark.parametrize("framed", [True], indirect=True)
+@pytest.mark.parametrize("kind", ["whole", "streamed"])
+def test_a_training_cut_off_within_an_epoch_ends_with_the_same_numbers(stores, kind, tmp_path, framed):
+    """DBoF draws frames at random and its batch norms have statistics: both go on where they were."""
+    store = stores[kind == "streamed"]
+    config = load("dbof").Config(projection=16, hidden=8, sampling="frames", samples=3)
+    train = TrainConfig(epochs=3, batch_size=8, patience=0, ema=0.9, checkpoint_minutes=0, buffer=30)
+    setup = experiment.Setup("dbof", config, train)
+    model, expected = experiment.train(setup, store, progress=False)
+    batches = len(experiment.batches(store, "train", model, 8, learn=True))
+    for cut in (3, batches + 5):
+        folder = tmp_path / f"cut{cut}"
+        with pytest.raises(RuntimeError, match="the power went"):
+            experiment.train(setup, store, progress=False, checkpoints=folder, callbacks=(PowerCut(cut),))
+        again, fitted = experiment.train(setup, store, progress=False, checkpoints=folder)
+        assert fitted == expected
+        assert all(a.equal(b) for a, b in zip(again.state_dict().values(), model.state_dict().values(), strict=True))

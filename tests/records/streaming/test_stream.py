@@ -1,5 +1,6 @@
 """A stream against the store's loader: the same batches; damage, slowness, memory, processes that die."""
 
+import gc
 import gzip
 import os
 import signal
@@ -250,6 +251,16 @@ def test_a_worker_that_is_killed_is_noticed_and_none_outlives_its_stream(store, 
     next(stopped)
     stopped.close()
     assert not set(multiprocessing.active_children()) - before
+    going = stream(maker, size=20, workers=1)
+    epochs = []
+    for epoch in range(3):
+        going.set_epoch(epoch)
+        epochs.append([id for batch in going for id in batch.ids])
+        (process,) = set(multiprocessing.active_children()) - before  # one for all epochs
+    assert sorted(epochs[0]) == sorted(epochs[2]) and epochs[0] != epochs[2]
+    del going
+    gc.collect()
+    assert not process.is_alive()
 
 
 @pytest.mark.parametrize("framed", [True], indirect=True)
