@@ -100,16 +100,17 @@ def test_an_ensemble_is_found_again_by_its_members(runs, here, capsys):
 def test_an_ensemble_answers_records_as_its_members_do(runs, here):
     uri = runs["mean"].tags["mmvid.model"]
     package = ensemble_serving.load_logged(uri)
-    record = {"mean_rgb": [0.1] * 1024, "title": "How to play the guitar", "keywords": ["guitar"]}
     service = ensemble_serving.EnsembleService(package)
+    texts = {"title": "How to play the guitar", "keywords": ["guitar"]}
+    texts = {key: text for key, text in texts.items() if key in service.known}
+    record = {"mean_rgb": [0.1] * 1024, **texts}
     parts = []
     for own in service.services:
         parts.append(own.scores([{key: value for key, value in record.items() if key in own.known}])[0])
     np.testing.assert_allclose(service.scores([record])[0], np.mean(parts, axis=0), rtol=1e-5)
     served = mlflow.pyfunc.load_model(uri).predict([record | {"options": {"top_k": 2}}])
     assert [label["id"] for label in served[0]["labels"]] == np.argsort(-np.mean(parts, axis=0))[:2].tolist()
-    only_text = service.answer([{"title": "How to play the guitar", "options": {"top_k": 1}}])
-    assert len(only_text[0]["labels"]) == 1
+    assert texts and len(service.answer([texts | {"options": {"top_k": 1}}])[0]["labels"]) == 1
     with pytest.raises(ensemble_serving.BadRequest, match="^record 0 must have at least one of mean_rgb, rgb, "):
         service.answer([{"id": "a"}])
     with pytest.raises(ensemble_serving.BadRequest, match="^record 0: unknown key 'video'; there are id, mean_rgb"):
