@@ -119,14 +119,18 @@ def test_an_ensemble_answers_records_as_its_members_do(runs, here):
 
 @pytest.mark.slow
 def test_an_ensemble_is_promoted_against_a_single_model(runs, here, capsys):
-    (here.folder / "blend.yaml").write_text("blend: {metric: gap, bars: {gap: 0.01}, draws: 50, confidence: 0}\n")
-    words = ["--model", "blend", "--rules", str(here.folder / "blend.yaml")]
+    (here.folder / "blend.yaml").write_text("best-blend: {metric: gap, bars: {gap: 0.01}, draws: 100, confidence: 0}\n")
+    words = ["--model", "best-blend", "--rules", str(here.folder / "blend.yaml")]
     promote.main(["--run", here.runs("train_logistic")[0].info.run_id, *words])
     promote.main(["--run", runs["forest"].id, *words])
-    assert "blend: version 2" in capsys.readouterr().out
-    version = MlflowClient().get_model_version("blend", "2")
+    assert "best-blend: version 2" in capsys.readouterr().out
+    version = MlflowClient().get_model_version("best-blend", "2")
     assert "ensemble_forest" in version.description
-    assert ensembling.run_of("models:/blend/2").id == runs["forest"].id
+    assert ensembling.run_of("models:/best-blend/2").id == runs["forest"].id
+    promote.main(["--run", runs["mean"].id, *words])  # which reads words, too
+    found = here.runs("promote")[0].data.metrics
+    assert found["candidate/gap"] == pytest.approx(runs["mean"].metrics["gate/gap"], abs=1e-6)
+    assert found["candidate/with_known_word/videos"] > 0
 
 
 @pytest.mark.slow
@@ -166,7 +170,7 @@ def test_a_killed_scoring_goes_on_and_ends_with_the_same_bytes(here, tmp_path, m
     monkeypatch.setattr(sources.Shards, "_score", fail)
     with pytest.raises(KeyboardInterrupt):
         predict.main([*words, "--output", str(tmp_path / "again.parquet")])
-    assert not (tmp_path / "again.parquet").exists() and len(list(tmp_path.glob(".again*/part-*"))) == 1
+    assert not (tmp_path / "again.parquet").exists() and list(tmp_path.glob(".again*/part-*"))
     predict.main([*words, "--output", str(tmp_path / "again.parquet")])
     assert (tmp_path / "again.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
     assert not list(tmp_path.glob(".again*"))
