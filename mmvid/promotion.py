@@ -156,7 +156,7 @@ def _facts(
     names = ("with_text", "without_text", "with_known_word")
     counts = {name: int(measured.metrics[f"{name}/videos"]) for name in names if f"{name}/videos" in measured.metrics}
     params = held.run.run.data.params
-    told = (*type(held.package.config).model_fields, "epochs", "batch_size", "learning_rate", "loss", "seed")
+    told = (*type(held.package.config).model_fields, "epochs", "batch_size", "learning_rate", "loss", "seed", "members")
     where = [word for word in (rules.paper, rules.table and f"table {rules.table}", rules.row) if word]
     return card.Facts(
         name=held.name,

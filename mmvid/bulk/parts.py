@@ -5,6 +5,7 @@ parts are removed.
 """
 
 import contextlib
+import hashlib
 import json
 import shutil
 import sys
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmvid.durable import exclusively, remove_leftovers, replacing
+from mmvid.runs import home
 
 PLAN = "plan.json"
 
@@ -55,8 +57,9 @@ class Parts:
         Args:
             plan: what decides what the parts hold, as JSON values.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with exclusively(self.folder / ".lock", f"another process writes {self.output}; waiting for it"):
+        lock = hashlib.blake2b(str(self.output).encode(), digest_size=16).hexdigest()
+        with exclusively(home() / "locks" / lock, f"another process writes {self.output}; waiting for it"):
+            self.folder.mkdir(exist_ok=True)
             stated = self.folder / PLAN
             if stated.exists() and json.loads(stated.read_text(encoding="utf-8")) != plan:
                 sys.stderr.write(f"{self.folder} was left by another job; it is begun anew\n")

@@ -78,7 +78,7 @@ def test_another_file_is_refused_in_one_sentence(text, sentence, tmp_path):
         files.read(path)
 
 
-def test_parts_are_kept_for_the_same_plan_only(parts, tmp_path, capsys):
+def test_parts_are_kept_for_the_same_plan_only(parts, workplace, tmp_path, capsys):
     output = tmp_path / "a.parquet"
     job = Parts(output)
     with pytest.raises(KeyError), job.claimed({"model": "a"}):

@@ -100,16 +100,17 @@ def test_an_ensemble_is_found_again_by_its_members(runs, here, capsys):
 def test_an_ensemble_answers_records_as_its_members_do(runs, here):
     uri = runs["mean"].tags["mmvid.model"]
     package = ensemble_serving.load_logged(uri)
-    record = {"mean_rgb": [0.1] * 1024, "title": "How to play the guitar", "keywords": ["guitar"]}
     service = ensemble_serving.EnsembleService(package)
+    texts = {"title": "How to play the guitar", "keywords": ["guitar"]}
+    texts = {key: text for key, text in texts.items() if key in service.known}
+    record = {"mean_rgb": [0.1] * 1024, **texts}
     parts = []
     for own in service.services:
         parts.append(own.scores([{key: value for key, value in record.items() if key in own.known}])[0])
     np.testing.assert_allclose(service.scores([record])[0], np.mean(parts, axis=0), rtol=1e-5)
     served = mlflow.pyfunc.load_model(uri).predict([record | {"options": {"top_k": 2}}])
     assert [label["id"] for label in served[0]["labels"]] == np.argsort(-np.mean(parts, axis=0))[:2].tolist()
-    only_text = service.answer([{"title": "How to play the guitar", "options": {"top_k": 1}}])
-    assert len(only_text[0]["labels"]) == 1
+    assert texts and len(service.answer([texts | {"options": {"top_k": 1}}])[0]["labels"]) == 1
     with pytest.raises(ensemble_serving.BadRequest, match="^record 0 must have at least one of mean_rgb, rgb, "):
         service.answer([{"id": "a"}])
     with pytest.raises(ensemble_serving.BadRequest, match="^record 0: unknown key 'video'; there are id, mean_rgb"):
@@ -118,14 +119,18 @@ def test_an_ensemble_answers_records_as_its_members_do(runs, here):
 
 @pytest.mark.slow
 def test_an_ensemble_is_promoted_against_a_single_model(runs, here, capsys):
-    (here.folder / "blend.yaml").write_text("blend: {metric: gap, bars: {gap: 0.01}, draws: 50, confidence: 0}\n")
-    words = ["--model", "blend", "--rules", str(here.folder / "blend.yaml")]
+    (here.folder / "blend.yaml").write_text("best-blend: {metric: gap, bars: {gap: 0.01}, draws: 100, confidence: 0}\n")
+    words = ["--model", "best-blend", "--rules", str(here.folder / "blend.yaml")]
     promote.main(["--run", here.runs("train_logistic")[0].info.run_id, *words])
     promote.main(["--run", runs["forest"].id, *words])
-    assert "blend: version 2" in capsys.readouterr().out
-    version = MlflowClient().get_model_version("blend", "2")
+    assert "best-blend: version 2" in capsys.readouterr().out
+    version = MlflowClient().get_model_version("best-blend", "2")
     assert "ensemble_forest" in version.description
-    assert ensembling.run_of("models:/blend/2").id == runs["forest"].id
+    assert ensembling.run_of("models:/best-blend/2").id == runs["forest"].id
+    promote.main(["--run", runs["mean"].id, *words])  # which reads words, too
+    found = here.runs("promote")[0].data.metrics
+    assert found["candidate/gap"] == pytest.approx(runs["mean"].metrics["gate/gap"], abs=1e-6)
+    assert found["candidate/with_known_word/videos"] > 0
 
 
 @pytest.mark.slow
@@ -165,7 +170,7 @@ def test_a_killed_scoring_goes_on_and_ends_with_the_same_bytes(here, tmp_path, m
     monkeypatch.setattr(sources.Shards, "_score", fail)
     with pytest.raises(KeyboardInterrupt):
         predict.main([*words, "--output", str(tmp_path / "again.parquet")])
-    assert not (tmp_path / "again.parquet").exists() and len(list(tmp_path.glob(".again*/part-*"))) == 1
+    assert not (tmp_path / "again.parquet").exists() and list(tmp_path.glob(".again*/part-*"))
     predict.main([*words, "--output", str(tmp_path / "again.parquet")])
     assert (tmp_path / "again.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
     assert not list(tmp_path.glob(".again*"))
