@@ -13,6 +13,7 @@ from mmvid.clips.loader import ClipLoader
 from mmvid.clips.masks.ingest import find_masks, ingest_masks, instances
 from mmvid.clips.masks.options import MaskOptions
 from mmvid.clips.store import ClipStore
+from mmvid.labelled import shared_trajectories
 
 HEIGHT, WIDTH = 6, 9
 SQUARE = [2, 1, 6, 1, 6, 4, 2, 4]  # x 2 to 5, y 1 to 3
@@ -227,6 +228,7 @@ def test_splits_are_drawn_by_trajectory(tmp_path):
     places = {split: {entry.trajectory for entry in frames.entries(split)} for split in frames.splits}
     assert {split: frames.count(split) for split in frames.splits} == {"train": 28, "dev": 4, "validate": 8}
     assert places["train"] & places["validate"]  # as the paper has it
+    assert shared_trajectories(frames) > 0 == shared_trajectories(store)
     named = taken(tmp_path / "export", tmp_path / "named", trajectory=r"traj_\d+_frame_(\d+)", splits="draw")
     assert {entry.trajectory for split in named.splits for entry in named.entries(split)} == set("0123")
 
