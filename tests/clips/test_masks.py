@@ -10,6 +10,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from mmvid.clips.loader import ClipLoader
+from mmvid.clips.masks.index import places_below, split_of
 from mmvid.clips.masks.ingest import find_masks, ingest_masks, instances
 from mmvid.clips.masks.options import MaskOptions
 from mmvid.clips.store import ClipStore
@@ -242,6 +243,18 @@ def test_folders_are_trajectories_and_roboflows_copies_are_one(tmp_path):
     store = taken(tmp_path / "export", tmp_path / "store")
     found = {entry.id: entry.trajectory for split in store.splits for entry in store.entries(split)}
     assert set(found.values()) == {"scenea", "sceneb", "train/9"}
+
+
+def test_a_folder_is_a_splits_by_its_whole_name(tmp_path):
+    for seed, name in enumerate(("val2017/1.png", "test_run/2.png", "data/training/3.png")):
+        picture(tmp_path / "export" / name, seed)
+    places = [place for place in places_below(str(tmp_path / "export")) if place.is_picture]
+    assert {place.stem: split_of(place) for place in places} == {"1": "validate", "2": None, "3": "train"}
+    coco(tmp_path / "export", ["val2017/1.png", "test_run/2.png"], [(0, "robot", [SQUARE]), (1, "robot", [SQUARE])])
+    with pytest.raises(
+        ValueError, match="test_run/2.png lies in no split's folder, other pictures do; or say splits=draw"
+    ):
+        taken(tmp_path / "export", tmp_path / "store")
 
 
 def test_one_trajectory_cannot_be_divided(tmp_path):
