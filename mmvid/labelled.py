@@ -7,7 +7,7 @@ trajectories as there are. The paper (Maier and Mohankumar 2024) labelled 250 fr
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -85,26 +85,12 @@ class LabelledFrames:
 
     def census(self) -> dict[str, dict[str, dict[str, float]]]:
         """Of each split and category the frames, those whose mask is empty, and the mean share of the pixels."""
-        found: dict[str, dict[str, dict[str, float]]] = {}
-        for split in SPLITS:
-            masks = self.masks[self.rows(split)]
-            if len(masks):
-                found[split] = {
-                    name: {
-                        "frames": len(masks),
-                        "empty": int((~masks[:, number].any(axis=(1, 2))).sum()),
-                        "share": float(masks[:, number].mean()),
-                    }
-                    for number, name in enumerate(self.categories)
-                }
-        return found
+        parts = {split: [self.masks[self.rows(split)]] for split in SPLITS}
+        return {split: _counted(self.categories, masks) for split, masks in parts.items() if len(masks[0])}
 
     def shared(self) -> int:
         """How many trajectories lie in more than one split; scores on frames of such are flattered."""
-        places: dict[str, set[str]] = {}
-        for trajectory, split in zip(self.trajectory, self.splits, strict=True):
-            places.setdefault(trajectory, set()).add(split)
-        return sum(len(each) > 1 for each in places.values())
+        return _shared(zip(self.trajectory, self.splits, strict=True))
 
 
 def open_labelled(
@@ -160,6 +146,41 @@ def open_labelled(
         store.title,
         store.contents.source.made,
     )
+
+
+def census(store: ClipStore) -> dict[str, dict[str, dict[str, float]]]:
+    """As `LabelledFrames.census`, of all frames of a store; memory is that of one clip's masks."""
+    return {
+        split: _counted(store.categories, (store.masks(split, row) for row in range(store.count(split))))
+        for split in store.splits
+    }
+
+
+def shared_trajectories(store: ClipStore) -> int:
+    """As `LabelledFrames.shared`, of all frames of a store."""
+    return _shared((entry.trajectory, split) for split in store.splits for entry in store.entries(split))
+
+
+def _counted(categories: Sequence[str], parts: Iterable[np.ndarray]) -> dict[str, dict[str, float]]:
+    """The census of masks bool (n, K, H, W) that come in parts."""
+    frames, pixels = 0, 0
+    empty, there = (np.zeros(len(categories), np.int64) for _ in range(2))
+    for masks in parts:
+        frames, pixels = frames + len(masks), pixels + len(masks) * masks.shape[2] * masks.shape[3]
+        empty += (~masks.any(axis=(2, 3))).sum(0)
+        there += masks.sum(axis=(0, 2, 3))
+    return {
+        name: {"frames": frames, "empty": int(empty[number]), "share": float(there[number] / pixels)}
+        for number, name in enumerate(categories)
+    }
+
+
+def _shared(found: Iterable[tuple[str, str]]) -> int:
+    """How many trajectories lie in more than one split."""
+    places: dict[str, set[str]] = {}
+    for trajectory, split in found:
+        places.setdefault(trajectory, set()).add(split)
+    return sum(len(each) > 1 for each in places.values())
 
 
 def _chosen(store: ClipStore, split: str, few: int | None, seed: int) -> list[tuple[int, int]]:

@@ -11,7 +11,7 @@ from mmvid.clips.masks.options import MaskOptions
 from mmvid.clips.store import ClipStore
 from mmvid.clipset import is_there, log_store, make_demo
 from mmvid.config import deciding, option
-from mmvid.labelled import open_labelled
+from mmvid.labelled import census
 from mmvid.runs import Command, Run, Task, home
 from mmvid.storage import absolute, name_of
 
@@ -77,7 +77,7 @@ def open_masks(command: Command, config: MasksConfig, *, force: bool = False, ow
             seed=config.split_seed,
         )
         log_store(run, store)
-        run.json("masks.json", {"notes": store.contents.notes, "census": open_labelled(store, limit=None).census()})
+        run.json("masks.json", {"notes": store.contents.notes, "census": census(store)})
 
     command.find_or_run(task, compute, force=force, own=own, usable=lambda finished: is_there(place, finished))
     return ClipStore.open(place)

@@ -11,7 +11,7 @@ Logs   manifest.json, masks.json (what was left aside, empty masks, shares), cli
 
 from mmvid.config import parse
 from mmvid.console import run_command
-from mmvid.labelled import open_labelled
+from mmvid.labelled import census, shared_trajectories
 from mmvid.maskset import MasksConfig, open_masks
 from mmvid.runs import Command, RunConfig
 
@@ -27,14 +27,14 @@ def main(argv: list[str]) -> None:
     if store.contents.skipped.count:
         reasons = ", ".join(f"{reason} {count}" for reason, count in store.contents.skipped.reasons.items())
         print(f"skipped: {store.contents.skipped.count} ({reasons}), listed in {store.folder / 'manifest.json'}")
-    labelled = open_labelled(store)
-    for split, categories in labelled.census().items():
+    for split, categories in census(store).items():
         shown = [
-            f"{name} {100 * of['share']:.1f} % of the pixels, {of['empty']} empty" for name, of in categories.items()
+            f"{name} {of['frames']} frames, {of['empty']} empty, {100 * of['share']:.1f} % of the pixels"
+            for name, of in categories.items()
         ]
-        print(f"masks of {split} ({len(labelled.rows(split))} frames): {'; '.join(shown)}")
-    if labelled.shared():
-        print(f"{labelled.shared()} trajectories lie in more than one split: scores on them are flattered")
+        print(f"masks of {split}: {'; '.join(shown)}")
+    if shared := shared_trajectories(store):
+        print(f"{shared} trajectories lie in more than one split: scores on them are flattered")
 
 
 if __name__ == "__main__":

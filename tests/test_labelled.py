@@ -10,7 +10,8 @@ from mmvid.clips.demo import DemoConfig, make_clips
 from mmvid.clips.ingest import write_clips
 from mmvid.clips.masks.ingest import ingest_masks
 from mmvid.clips.masks.options import MaskOptions
-from mmvid.labelled import open_labelled
+from mmvid.labelled import census as labelled_census
+from mmvid.labelled import open_labelled, shared_trajectories
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,13 @@ def test_one_category_and_another_order(demo):
     census = both.census()
     assert census["train"]["robot"]["frames"] == 6
     assert census["train"]["robot"]["share"] == pytest.approx(both.masks[both.rows("train"), 1].mean())
+
+
+def test_the_census_of_a_store_is_that_of_all_its_frames(demo):
+    everything = open_labelled(demo, limit=None)
+    assert labelled_census(demo) == everything.census()
+    assert shared_trajectories(demo) == 0
+    assert everything.census()["validate"]["block"]["frames"] == 12
 
 
 def test_parts(demo):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mmvid.draws import Draws
 from mmvid.encoders import videogpt
-from mmvid.latents.sampling import Told, sample_codes
+from mmvid.latents.sampling import Told, sample_codes, wait_for
 
 Size = tuple[int, int, int]
 
@@ -104,12 +104,12 @@ def uniforms(count: int, ids: Sequence[str], seed: int, purpose: str) -> Tensor:
     return torch.stack(rows) * 2.0**-53
 
 
-def timed(run: Callable[[], object]) -> float:
+@torch.no_grad()
+def timed(run: Callable[[], Tensor]) -> float:
     """Seconds of the second run: the first one pays for what is prepared once."""
-    with torch.no_grad():
-        run()
-        started = time.monotonic()
-        run()
+    wait_for(run().device)
+    started = time.monotonic()
+    wait_for(run().device)
     return time.monotonic() - started
 
 

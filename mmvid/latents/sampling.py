@@ -90,15 +90,23 @@ def estimate_steps(model: videogpt.Model, batch: int) -> float:
     places = sorted({0, total // 2 // BLOCK * BLOCK, max(0, total - 1) // BLOCK * BLOCK})
     times = []
     decoder.step(None)  # prepares what is prepared once
+    wait_for(codes.device)
     for place in places:
         decoder.done = place  # the keys and values before it are never written: their time is that of true ones
         steps = min(_STEPS, total - place)
         started = time.monotonic()
         for _ in range(steps):
             decoder.step(codes)
+        wait_for(codes.device)
         times.append((time.monotonic() - started) / steps)
     ends = [*places[1:], total]
     later = [*times[1:], times[-1]]
     return sum(
         (end - place) * (now + then) / 2 for place, end, now, then in zip(places, ends, times, later, strict=True)
     )
+
+
+def wait_for(device: torch.device) -> None:
+    """Returns when a GPU has done what it was given; a CPU has when it is asked."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

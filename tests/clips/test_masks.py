@@ -10,9 +10,11 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from mmvid.clips.loader import ClipLoader
+from mmvid.clips.masks.index import places_below, split_of
 from mmvid.clips.masks.ingest import find_masks, ingest_masks, instances
 from mmvid.clips.masks.options import MaskOptions
 from mmvid.clips.store import ClipStore
+from mmvid.labelled import shared_trajectories
 
 HEIGHT, WIDTH = 6, 9
 SQUARE = [2, 1, 6, 1, 6, 4, 2, 4]  # x 2 to 5, y 1 to 3
@@ -227,6 +229,7 @@ def test_splits_are_drawn_by_trajectory(tmp_path):
     places = {split: {entry.trajectory for entry in frames.entries(split)} for split in frames.splits}
     assert {split: frames.count(split) for split in frames.splits} == {"train": 28, "dev": 4, "validate": 8}
     assert places["train"] & places["validate"]  # as the paper has it
+    assert shared_trajectories(frames) > 0 == shared_trajectories(store)
     named = taken(tmp_path / "export", tmp_path / "named", trajectory=r"traj_\d+_frame_(\d+)", splits="draw")
     assert {entry.trajectory for split in named.splits for entry in named.entries(split)} == set("0123")
 
@@ -240,6 +243,18 @@ def test_folders_are_trajectories_and_roboflows_copies_are_one(tmp_path):
     store = taken(tmp_path / "export", tmp_path / "store")
     found = {entry.id: entry.trajectory for split in store.splits for entry in store.entries(split)}
     assert set(found.values()) == {"scenea", "sceneb", "train/9"}
+
+
+def test_a_folder_is_a_splits_by_its_whole_name(tmp_path):
+    for seed, name in enumerate(("val2017/1.png", "test_run/2.png", "data/training/3.png")):
+        picture(tmp_path / "export" / name, seed)
+    places = [place for place in places_below(str(tmp_path / "export")) if place.is_picture]
+    assert {place.stem: split_of(place) for place in places} == {"1": "validate", "2": None, "3": "train"}
+    coco(tmp_path / "export", ["val2017/1.png", "test_run/2.png"], [(0, "robot", [SQUARE]), (1, "robot", [SQUARE])])
+    with pytest.raises(
+        ValueError, match="test_run/2.png lies in no split's folder, other pictures do; or say splits=draw"
+    ):
+        taken(tmp_path / "export", tmp_path / "store")
 
 
 def test_one_trajectory_cannot_be_divided(tmp_path):

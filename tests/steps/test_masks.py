@@ -34,7 +34,7 @@ def test_an_export_is_ingested_once(export, capsys):
     store = ClipStore.open(printed[0].removeprefix("store: "))
     assert printed[1] == "clips: train 6, dev 2, validate 2"
     assert "note: masks of block, not asked for: 10" in printed
-    assert "masks of dev (2 frames): robot 12.5 % of the pixels, 0 empty" in printed
+    assert "masks of dev: robot 2 frames, 0 empty, 12.5 % of the pixels" in printed
     assert store.masks("train", 0)[0, 0].sum() == 24 and store.categories == ("robot",)
     ingest_masks.main(words)
     assert capsys.readouterr().out.splitlines()[0] == printed[0]

@@ -8,7 +8,6 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
 
 from mmvid import storage
 from mmvid.clips.masks.options import MaskOptions
@@ -137,18 +136,23 @@ def places_below(data: str) -> list[Place]:
     ]
 
 
-def split_word(name: str) -> str | None:
-    """The split that a folder's or a file's name says, as `train2017` or `instances_val2017.json`; None without."""
-    words = re.split(r"[_.\-\s]+", name.lower())
-    found = {split for word in words if (split := SPLIT_WORDS.get(_YEAR.sub("", word))) is not None}
+def split_word(folder: str) -> str | None:
+    """The split that a folder is of by its name, such as `valid` or `train2017`; None for another folder."""
+    return SPLIT_WORDS.get(_YEAR.sub("", folder.lower()))
+
+
+def split_in(name: str) -> str | None:
+    """The split in the name of an annotation file, such as `instances_val2017.json`; None if there is none, or two."""
+    found = {split for word in re.split(r"[_.\-\s]+", name) if (split := split_word(word)) is not None}
     return found.pop() if len(found) == 1 else None
 
 
-def split_of(places: Iterable[tuple[str, ...]]) -> str | None:
-    """The split of the first of these places whose folders say one, from the inmost."""
-    for parts in places:
-        for part in reversed(parts):
-            if (split := split_word(part)) is not None:
+def split_of(*places: Place | None) -> str | None:
+    """The split of the first of these places whose folders say one, from the inmost; of a JSON file its name first."""
+    for place in filter(None, places):
+        named = None if place.is_picture else split_in(place.parts[-1])
+        for split in (named, *map(split_word, reversed(place.parts[:-1]))):
+            if split is not None:
                 return split
     return None
 

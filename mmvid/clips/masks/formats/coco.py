@@ -34,7 +34,7 @@ def index(documents: dict[Place, Any], places: list[Place], frames: list[Place],
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{document.file}: not COCO's format: {type(error).__name__} {error}") from None
     for place in pictures.unused():
-        found.append(Labelled(place, [], split_of([place.parts[:-1]]), labelled=False))
+        found.append(Labelled(place, [], split_of(place), labelled=False))
     return Index(found, known, notes)
 
 
@@ -56,7 +56,7 @@ def _labelled(document: Place, content: dict[str, Any], pictures: Pictures) -> l
     for number, image in images.items():
         name = str(image["file_name"])
         place = pictures.find(name, document)
-        split = split_of([(*document.parts[:-1], document.stem), *([place.parts[:-1]] if place else [])])
+        split = split_of(document, place)
         missing = "" if place else name
         found.append(Labelled(place or document, shapes[number], split, bool(shapes[number]), missing=missing))
     return found

@@ -40,7 +40,7 @@ def index(documents: dict[Place, Any], places: list[Place], frames: list[Place],
                 what = str(error) if isinstance(error, ValueError) else f"{type(error).__name__} {error}"
                 raise ValueError(f"{document.file}: task {number}: {what}") from None
     for place in pictures.unused():
-        found.append(Labelled(place, [], split_of([place.parts[:-1]]), labelled=False))
+        found.append(Labelled(place, [], split_of(place), labelled=False))
     return Index(found, {shape.category for picture in found for shape in picture.shapes}, notes)
 
 
@@ -49,7 +49,7 @@ def _labelled(document: Place, task: dict[str, Any], pictures: Pictures, notes: 
     shapes = [shape for result in results for shape in _shapes(result, notes)]
     names = _names(task)
     place = next((found for name in names if (found := pictures.find(name, document)) is not None), None)
-    split = split_of([place.parts[:-1] if place else (), document.parts[:-1]])
+    split = split_of(place, document)
     return Labelled(place or document, shapes, split, labelled, missing="" if place else names[0])
 
 

@@ -41,7 +41,7 @@ def index(documents: dict[Place, Any], places: list[Place], frames: list[Place],
         masks, frames = ([place for place in frames if _is_mask(place) == wanted] for wanted in (True, False))
     pictures: dict[Key, Labelled] = {}
     for place in frames:
-        other = pictures.setdefault(_key(place, _FRAMES), Labelled(place, [], split_of([place.parts[:-1]]), False))
+        other = pictures.setdefault(_key(place, _FRAMES), Labelled(place, [], split_of(place), False))
         if other.place is not place:
             raise ValueError(f"{place.file} and {other.place.file} would have the same masks; rename one")
     notes: Counter[str] = Counter()
