@@ -58,7 +58,7 @@ class FeaturesConfig(Options):
         "paper", "the TextCNN of titles: the paper's (4096-d), or a small one (512-d) for thousands of videos"
     )
     text_folds: int = option(
-        5, "networks that each leave a share of train out, for its features; 0: the paper's in-sample activations", ge=0
+        3, "networks that each leave a share of train out, for its features; 0: the paper's in-sample activations", ge=0
     )
     text_clusters: int = option(1024, "clusters of the keywords' words, the size of their histogram", ge=1)
     text_batch: int = option(64, "videos in a batch of the TextCNN's training", ge=1)

@@ -87,6 +87,11 @@ def test_activations_are_the_papers_feature_and_in_sample(data):
     assert store.shapes.features["title"] == 512
     batch = next(iter(Loader(store, "train", 500)))
     assert (batch.features["title"] >= 0).all() and batch.features["title"].any()
+    # What reads nothing but text learns from the videos that have some, and is scored on those apart.
+    metrics = newest("train_moe").data.metrics
+    assert metrics["train/videos"] == store.has_feature("train", "title").sum() == batch.presence["title"].sum()
+    assert metrics["validate/with_known_word/videos"] == 20 and metrics["validate/without_known_word/videos"] == 40
+    assert 0 < metrics["validate/with_known_word/gap"] <= 1
 
 
 def test_a_mixture_of_experts_reads_text_that_is_made_on_the_way(data, capsys):
@@ -164,13 +169,11 @@ def test_a_text_step_that_is_killed_goes_on_to_the_same_end(entry, data, workpla
     began = time.monotonic()
     assert os.waitpid(start("whole"), 0)[1] == 0
     whole, draw, killed = time.monotonic() - began, random.Random(0), 0
-    while killed < 3:
+    for _ in range(3):
         child = start("killed")
-        time.sleep(draw.uniform(0.1, 0.8) * whole)
+        time.sleep(draw.uniform(0.1, 0.7) * whole)
         os.kill(child, signal.SIGKILL)
         killed += os.WIFSIGNALED(os.waitpid(child, 0)[1])
-        assert not (workplace / "killed.json").exists() or killed, "the step was done before it could be killed"
-        if (workplace / "killed.json").exists():
-            break
+    assert killed, "the step was always done before it could be killed"
     assert os.waitpid(start("killed"), 0)[1] == 0
     assert (workplace / "killed.json").read_text() == (workplace / "whole.json").read_text()
