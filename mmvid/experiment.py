@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,8 +18,9 @@ from mmvid.metrics import ranking
 from mmvid.metrics.segments import SegmentMeter
 from mmvid.packaging import Package
 from mmvid.predictions import Predictions
+from mmvid.presets import settle, unset
 from mmvid.records.batches import Batch, Shapes
-from mmvid.records.loader import Loader
+from mmvid.records.loader import Loader, Relabel
 from mmvid.records.store import Store
 from mmvid.records.textset import TextSet
 from mmvid.records.words import NO_WORDS, Words, word_counts
@@ -43,13 +44,40 @@ def training_options(member: ModuleType) -> type[TrainConfig] | type[CountConfig
     return with_defaults(TrainConfig, getattr(member, "TRAINING", {}))
 
 
+class Teacher(Protocol):
+    """Whose scores a training follows beside the labels, see `distillation`: the key of its run, and options."""
+
+    key: str
+    options: dict[str, Any]
+
+    def relabel(self, store: Store) -> Relabel: ...
+
+
+def given_training(member: ModuleType) -> type[TrainConfig] | type[CountConfig]:
+    """`training_options` for a command line: those that a preset of the member decides are empty until given."""
+    kind = training_options(member)
+    decided = frozenset(name for values in _training_presets(member).values() for name in values)
+    return unset(kind, decided) if decided else kind
+
+
+def settled_training(member: ModuleType, model: Options, given: Options) -> TrainConfig | CountConfig:
+    """The training of what was given, else of the preset that the model's options name, else of the defaults."""
+    return settle(training_options(member), given, _training_presets(member).get(getattr(model, "preset", ""), {}))
+
+
+def _training_presets(member: ModuleType) -> dict[str, dict[str, Any]]:
+    """What each preset of a member says of its training: the file's `TRAINING_PRESETS`."""
+    return getattr(member, "TRAINING_PRESETS", {})
+
+
 @dataclasses.dataclass(frozen=True)
 class Setup:
-    """A classifier by name, its options, and how to train it."""
+    """A classifier by name, its options, how to train it, and whom it learns from beside the labels."""
 
     name: str
     model: Options
     train: TrainConfig | CountConfig
+    teacher: Teacher | None = None
 
     @property
     def seed(self) -> int:
@@ -59,11 +87,16 @@ class Setup:
     def task(self, store: Store, textset: TextSet | None = None) -> Task:
         """The run that this setup on this data set is."""
         seeded = f", seed {self.seed}" if isinstance(self.train, TrainConfig) else ""
+        inputs = {"data": store.digest} | ({} if textset is None else {"text": textset.digest})
+        options, modules = deciding(self.model) | deciding(self.train), ("mmvid.experiment",)
+        if self.teacher is not None:
+            inputs, options = inputs | {"teacher": self.teacher.key}, options | self.teacher.options
+            modules = (*modules, "mmvid.distillation")
         return Task(
             entry=f"train_{self.name}",
-            options=deciding(self.model) | deciding(self.train),
-            inputs={"data": store.digest} | ({} if textset is None else {"text": textset.digest}),
-            modules=("mmvid.experiment", f"mmvid.classifiers.{self.name}"),
+            options=options,
+            inputs=inputs,
+            modules=(*modules, f"mmvid.classifiers.{self.name}"),
             name=f"{self.name} on {store.name}{seeded}",
         )
 
@@ -73,6 +106,7 @@ class Setup:
             "classifier": self.name,
             "model": self.model.model_dump(mode="json", by_alias=True),
             "train": self.train.model_dump(mode="json", by_alias=True),
+            **({} if self.teacher is None else {"teacher": {"key": self.teacher.key, **self.teacher.options}}),
         }
 
 
@@ -199,7 +233,10 @@ def train(
     words = words_of(model, textset)
     if model.reads_text:
         model.prepare(textset.vectors, word_counts(words))
-    train = batches(store, "train", model, setup.train.batch_size, words=words, learn=True, seed=setup.seed)
+    relabel = None if setup.teacher is None else setup.teacher.relabel(store)
+    train = batches(
+        store, "train", model, setup.train.batch_size, words=words, learn=True, seed=setup.seed, relabel=relabel
+    )
     dev = batches(store, "dev", model, PREDICT_BATCH, words=words, learn=True)
     for split, loader in (("train", train), ("dev", dev)):
         if loader.count == 0:
@@ -251,6 +288,7 @@ def batches(
     words: Words = NO_WORDS,
     learn: bool = False,
     seed: int = 0,
+    relabel: Relabel | None = None,
 ) -> Loader:
     """The batches of a split with what a classifier reads.
 
@@ -263,6 +301,7 @@ def batches(
         learn: whether it learns from them: of one that reads words only videos that have some, and those of train in
             an order that is drawn anew each epoch.
         seed: of that order.
+        relabel: makes other targets of the labels.
     """
     return Loader(
         store,
@@ -274,6 +313,7 @@ def batches(
         seed=seed,
         words=words,
         only_with_words=learn and bool(model.reads_text),
+        relabel=relabel,
     )
 
 

@@ -19,15 +19,18 @@ from mmvid import classifiers, experiment, packaging, predictions, serving
 from mmvid.config import Options, parse
 from mmvid.console import run_command
 from mmvid.dataset import DataConfig, open_dataset
-from mmvid.experiment import training_options
+from mmvid.distillation import Teacher, TeacherConfig
+from mmvid.experiment import given_training, settled_training, training_options
 from mmvid.layers.features import FeatureOptions
 from mmvid.layers.text import FIELDS, TextOptions
 from mmvid.records.store import Store
 from mmvid.records.textset import TextSet
+from mmvid.registry.versions import model_uri
 from mmvid.report.figures import precision_by_frequency
-from mmvid.runs import Command, Finished, Run, RunConfig, home
+from mmvid.runs import Command, Finished, Run, RunConfig, home, load_run
 from mmvid.text_encoder import TextEncoder
 from mmvid.textual import TextConfig
+from mmvid.training import TrainConfig
 from steps.build_text import find_or_build
 
 
@@ -37,17 +40,27 @@ def main(argv: list[str]) -> None:
     def feature_options(member: ModuleType) -> type[Options] | None:
         return text_features.FeaturesConfig if issubclass(member.Config, FeatureOptions) else None
 
-    name, model, train, text, features, data, control = parse(
-        argv, classifiers, training_options, text_options, feature_options, DataConfig, RunConfig, about=__doc__
+    name, model, train, learn, text, features, data, control = parse(
+        argv,
+        classifiers,
+        given_training,
+        teacher_options,
+        text_options,
+        feature_options,
+        DataConfig,
+        RunConfig,
+        about=__doc__,
     )
+    member = classifiers.load(name)
+    train = settled_training(member, model, train)
     with Command() as command:
-        store = open_dataset(command, data, frames=classifiers.load(name).Model.reads_frames)
+        store = open_dataset(command, data, frames=member.Model.reads_frames)
         textset, encoder = None, text_features.encoder_of(store)
         if isinstance(model, TextOptions):
             textset = find_or_build(command, store, text)
         elif set(getattr(model, "modalities", ())) & set(FIELDS) - set(store.shapes.features):
             store, encoder = text_features.find_or_make(command, store, text, features)
-        setup = experiment.Setup(name, model, train)
+        setup = experiment.Setup(name, model, train, find_teacher(learn, store))
         finished = find_or_train(command, setup, store, textset, encoder, force=control.force, own=True)
     shown = ", ".join(f"{metric} {finished.metrics[f'validate/{metric}']:.4f}" for metric in ("gap", "map"))
     print(f"{finished.run.info.run_name}: validate {shown}\nrun {finished.id}")
@@ -56,6 +69,25 @@ def main(argv: list[str]) -> None:
 def text_options(member: ModuleType) -> type[TextConfig] | None:
     """The options of the text set, for a classifier that reads text or features of it."""
     return TextConfig if issubclass(member.Config, TextOptions | FeatureOptions) else None
+
+
+def teacher_options(member: ModuleType) -> type[TeacherConfig] | None:
+    """The options of a teacher, for a classifier that is trained by gradients."""
+    return TeacherConfig if issubclass(training_options(member), TrainConfig) else None
+
+
+def find_teacher(config: TeacherConfig | None, store: Store) -> Teacher | None:
+    """The teacher that is named, if one is.
+
+    Raises:
+        ValueError: if it is no model of ours, or none for this data set.
+    """
+    if config is None or not config.teacher:
+        return None
+    uri = config.teacher if ":/" in config.teacher else model_uri(load_run(config.teacher))
+    teacher = Teacher(serving.load_logged(uri), config, home() / "teachers")
+    teacher.check(store)
+    return teacher
 
 
 def find_or_train(

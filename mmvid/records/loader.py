@@ -1,6 +1,6 @@
 """Batches of a split of a store, in order or shuffled anew each epoch, on one process or several."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from mmvid.records.store import Store
 from mmvid.records.words import NO_WORDS, Words
 
 _TEXTS = ("title", "keywords")
+Relabel = Callable[[Batch, np.ndarray], None]  # changes the labels of a batch of these rows of its split
 _PLANNED = 16  # batches whose row numbers are drawn in one go: many calls on short arrays would take longer
 
 
@@ -45,6 +46,7 @@ class Loader:
         drop_labels: bool = False,
         words: Words = NO_WORDS,
         only_with_words: bool = False,
+        relabel: Relabel | None = None,
     ):
         """
         Args:
@@ -60,6 +62,7 @@ class Loader:
             drop_labels: leaves labels out, and the weights of segments, even where there are some.
             words: which words of titles and keywords to read.
             only_with_words: leaves out the videos that have none of these words.
+            relabel: makes other targets of the labels, such as a teacher's scores.
 
         Raises:
             ValueError: if a modality is not in the store, frames are asked for and there are none, only some videos
@@ -70,7 +73,7 @@ class Loader:
         self.shuffle, self.seed, self.epoch = shuffle, seed, 0
         self.rank, self.world_size = rank, world_size
         words.check(store)
-        self.words = words
+        self.words, self.relabel = words, relabel
         # Row numbers, where not all rows are read.
         self.chosen = np.flatnonzero(words.known(split)) if only_with_words else None
         self.count = store.count(split) if self.chosen is None else len(self.chosen)
@@ -96,6 +99,8 @@ class Loader:
             rows = rows if self.chosen is None else self.chosen[rows]
             batch = self._rows.batch(rows, self.labelled)
             self.words.add(batch, self.split, rows)
+            if self.relabel is not None:
+                self.relabel(batch, rows)
             yield batch
 
     def _numbers(self) -> Iterator[np.ndarray]:
