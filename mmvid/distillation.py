@@ -22,6 +22,7 @@ from tqdm import tqdm
 from mmvid import experiment
 from mmvid.config import Options, option
 from mmvid.durable import exclusively, replacing
+from mmvid.ensemble_package import EnsemblePackage
 from mmvid.metrics.ranked import best_classes
 from mmvid.packaging import Package
 from mmvid.records.batches import Batch
@@ -50,7 +51,7 @@ class Teacher:
         folder: where the scores of all teachers lie.
     """
 
-    package: Package
+    package: Package | EnsemblePackage
     config: TeacherConfig
     folder: Path
 
@@ -106,7 +107,7 @@ class Scores:
         return classes, scores
 
 
-def score(package: Package, store: Store, folder: Path, *, progress: bool = True) -> None:
+def score(package: Package | EnsemblePackage, store: Store, folder: Path, *, progress: bool = True) -> None:
     """Scores `train` into a folder, part by part; what is there already stays.
 
     Raises:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mmvid import classifiers, evaluation
 from mmvid.config import Options, deciding, option, with_defaults
+from mmvid.ensemble.model import Ensemble, MemberLoader, MemberWords
 from mmvid.metrics import ranking
 from mmvid.metrics.segments import SegmentMeter
 from mmvid.packaging import Package
@@ -174,8 +175,11 @@ def run(
         setup, store, textset, report=report, checkpoints=checkpoints, callbacks=callbacks, progress=progress
     )
     words = words_of(model, textset)
+    commonest = commonest_label(store)
     learned = batches(store, "train", model, setup.train.batch_size, words=words, learn=True)
     counted = {"train/videos": float(learned.count)}
+    if commonest is not None:
+        counted["train/commonest_label"] = float(commonest)
     if model.reads_text:
         counted |= {f"train/{field}/cut": float(count) for field, count in words.cut("train").items()}
     seconds = {"fit": time.monotonic() - started}
@@ -282,27 +286,31 @@ def words_of(model: classifiers.Classifier, textset: TextSet | None, numbers: np
 def batches(
     store: Store,
     split: str,
-    model: classifiers.Classifier,
+    model: classifiers.Classifier | Ensemble,
     size: int,
     *,
     words: Words = NO_WORDS,
     learn: bool = False,
     seed: int = 0,
     relabel: Relabel | None = None,
-) -> Loader:
+) -> Loader | MemberLoader:
     """The batches of a split with what a classifier reads.
 
     Args:
         store: the data set.
         split: its split.
-        model: the classifier.
+        model: the classifier; or an ensemble, whose batches hold one for each member.
         size: videos in a batch.
-        words: the words that the classifier reads.
+        words: the words that the classifier reads; of an ensemble `MemberWords`.
         learn: whether it learns from them: of one that reads words only videos that have some, and those of train in
             an order that is drawn anew each epoch.
         seed: of that order.
         relabel: makes other targets of the labels.
     """
+    if isinstance(model, Ensemble):
+        own = words.members if isinstance(words, MemberWords) else [NO_WORDS] * len(model.members)
+        pairs = zip(model.members, own, strict=True)
+        return MemberLoader([batches(store, split, member, size, words=each) for member, each in pairs])
     return Loader(
         store,
         split,
@@ -318,7 +326,7 @@ def batches(
 
 
 def predict_split(
-    model: classifiers.Classifier,
+    model: classifiers.Classifier | Ensemble,
     store: Store,
     split: str,
     *,
@@ -328,7 +336,8 @@ def predict_split(
     watch: Callable[[Tensor, Batch], None] = lambda scores, batch: None,
 ) -> tuple[Predictions, dict[str, float]]:
     """Predictions of a split and their metrics: over all videos, with text, without text; of a classifier that reads
-    words also with a word that it knows, and without.
+    words also with a word that it knows, and without. GAP of each also as if there were not the commonest label of
+    train.
 
     Of rated segments also `segment_map`, from the scores of all classes, which the predictions do not keep; `watch` is
     shown each batch with these scores.
@@ -350,8 +359,15 @@ def predict_split(
     )
     with_text = store.has_text(split)
     groups = {"with_text": with_text, "without_text": ~with_text} if with_text.any() else {}
-    if model.reads_text:
+    if words.fields:
         known = words.known(split)
         groups |= {"with_known_word": known, "without_known_word": ~known}
-    metrics = evaluation.score(predictions, groups)
+    metrics = evaluation.score(predictions, groups, commonest_label(store))
     return predictions, metrics | ({"segment_map": meter.compute()} if meter.seen else {})
+
+
+def commonest_label(store: Store) -> int | None:
+    """The label that most videos of train have; None where that says little: of rated segments, and of two classes."""
+    counts = store.label_counts("train")
+    says_little = store.schema.segments is not None or len(counts) < 3 or not counts.any()
+    return None if says_little else int(counts.argmax())

@@ -1,73 +1,34 @@
 """The one training loop, by Lightning: precision, early stopping, averaged weights, checkpoints, resume, progress.
 
+A training that is killed goes on from its last checkpoint, in the middle of an epoch too, with the batch that is next:
+it ends with the very numbers of one that was not.
+
 It trains any `Learner` and knows no model by name, neither MLflow nor a search: whoever wants to hear of an epoch
-passes `report`. Training that is counted in steps is cut into epochs of so many steps by `Rounds`.
+passes `report`.
 """
 
 import dataclasses
-import itertools
 import logging
 import sys
+import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from torch import Tensor, nn
 
+from mmvid.epochs import EpochBatches, Resumable
+
 Report = Callable[[dict[str, float], int], None]
 Precision = Literal["32", "bf16-mixed"]
 Weights = dict[str, Tensor]
 
-
-class EpochBatches(Protocol):
-    """Batches whose order is drawn anew each epoch, from the epoch's number alone."""
-
-    def __iter__(self): ...
-    def __len__(self) -> int: ...
-    def set_epoch(self, epoch: int) -> None: ...
-
-
-class Rounds:
-    """Epochs joined into one stream, which is cut anew into rounds of `steps` batches.
-
-    A round takes the place of an epoch for the loop: dev metrics, checkpoint and report come at its end, wherever
-    in an epoch that is.
-    """
-
-    def __init__(self, batches: EpochBatches, steps: int):
-        if steps < 1 or len(batches) == 0:
-            raise ValueError(f"a round must have at least one batch, got {steps} of {len(batches)} batches")
-        self.batches, self.steps = batches, steps
-        self.round = 0
-        self._stream: Iterator[Any] = iter(())
-        self._next = -1  # the step that the stream stands at
-
-    def __len__(self) -> int:
-        return self.steps
-
-    def set_epoch(self, epoch: int) -> None:
-        self.round = epoch
-
-    def __iter__(self) -> Iterator[Any]:
-        first = self.round * self.steps
-        if self._next != first:  # the very first round, or a resume
-            self._stream, self._next = self._from(first), first
-        for _ in range(self.steps):
-            batch = next(self._stream)
-            self._next += 1
-            yield batch
-
-    def _from(self, step: int) -> Iterator[Any]:
-        epoch, passed = divmod(step, len(self.batches))
-        for number in itertools.count(epoch):
-            self.batches.set_epoch(number)
-            yield from itertools.islice(self.batches, passed, None)
-            passed = 0
+CHECKPOINT_MINUTES = 15.0  # as the YouTube-8M starter code has it
 
 
 class Learner(lightning.LightningModule, ABC):
@@ -89,6 +50,7 @@ class Learner(lightning.LightningModule, ABC):
     def __init__(self):
         super().__init__()
         self.dev_metrics: dict[str, float] = {}
+        self._losses = (0.0, 0)  # of this epoch so far: their sum over the videos or clips, and how many these are
 
     @abstractmethod
     def loss(self, batch: Any) -> Tensor:
@@ -104,8 +66,20 @@ class Learner(lightning.LightningModule, ABC):
             raise ValueError(
                 f"the loss became {loss.item()} in epoch {self.current_epoch}, batch {index}; try a lower learning_rate"
             )
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch))
+        total, count = self._losses
+        self._losses = total + loss.item() * len(batch), count + len(batch)
         return loss + self.penalty()
+
+    def take_mean_loss(self) -> float:
+        """The mean loss since it was last taken, which was at the end of the epoch before."""
+        (total, count), self._losses = self._losses, (0.0, 0)
+        return total / count
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["losses"] = self._losses
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._losses = tuple(checkpoint["losses"])
 
     def on_train_epoch_start(self) -> None:
         self.trainer.train_dataloader.set_epoch(self.current_epoch)
@@ -134,6 +108,7 @@ def train(
     precision: Precision = "32",
     ema: float = 0.0,
     checkpoints: Path | None = None,
+    checkpoint_minutes: float = CHECKPOINT_MINUTES,
     report: Report = lambda metrics, epoch: None,
     callbacks: Iterable[Callback] = (),
     progress: bool = True,
@@ -148,8 +123,9 @@ def train(
         patience: epochs without a better metric before training stops; 0 never stops.
         precision: arithmetic.
         ema: decay of the moving average of the weights, which then is what is measured and kept; 0 averages nothing.
-        checkpoints: a folder for `last.ckpt`, written after each epoch; a training that finds one there goes on
-            from it and ends as if it had never stopped. None keeps nothing.
+        checkpoints: a folder for `last.ckpt`, written after each epoch and now and then within it; a training that
+            finds one there goes on from it and ends as if it had never stopped. None keeps nothing.
+        checkpoint_minutes: from one writing to the next within an epoch; 0 writes after each batch.
         report: called with the metrics of each epoch and its number, earlier epochs' too after a resume.
         callbacks: further Lightning callbacks.
         progress: whether to show a progress bar (a line an epoch where there is no terminal).
@@ -163,9 +139,10 @@ def train(
     journal = Journal(report, patience, averaging, quiet=not progress or sys.stderr.isatty())
     listeners: list[Callback] = [RandomState(), *averaging, journal, *callbacks]
     if checkpoints:
-        listeners.append(
-            ModelCheckpoint(checkpoints, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
-        )
+        listeners += [
+            Interim(last, checkpoint_minutes),
+            ModelCheckpoint(checkpoints, filename="last", save_on_train_epoch_end=True, enable_version_counter=False),
+        ]
     bar = progress and sys.stderr.isatty()
     if bar:
         listeners.append(TQDMProgressBar())
@@ -187,7 +164,7 @@ def train(
         # Advice about DataLoader workers and log intervals; our loaders are no DataLoaders.
         warnings.filterwarnings("ignore", module="lightning")
         # weights_only: a checkpoint is read without running code from it.
-        trainer.fit(learner, batches, dev, ckpt_path=resume, weights_only=True)
+        trainer.fit(learner, Resumable(batches), dev, ckpt_path=resume, weights_only=True)
     learner.model.load_state_dict(journal.weights)
     return Fitted(history=journal.history, best_epoch=journal.best_epoch)
 
@@ -213,7 +190,7 @@ class Journal(Callback):
     def on_train_epoch_end(self, trainer, module: Learner) -> None:
         epoch = trainer.current_epoch
         metrics = {
-            "train/loss": float(trainer.callback_metrics["train/loss"]),
+            "train/loss": module.take_mean_loss(),
             "train/learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
             **module.dev_metrics,
         }
@@ -299,6 +276,26 @@ class Averaging(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.average, self.steps = state["average"], state["steps"]
+
+
+class Interim(Callback):
+    """Writes the checkpoint within an epoch, too: after the first batch at which so many minutes have passed.
+
+    It must be the last of the callbacks that change with a batch, so that the state is that after the batch.
+    """
+
+    def __init__(self, path: Path, minutes: float):
+        self.path, self.seconds = path, 60 * minutes
+        self.written = time.monotonic()
+
+    def on_train_epoch_start(self, trainer, module) -> None:
+        self.written = time.monotonic()  # at the end of the epoch before, or now the training begins
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, index: int) -> None:
+        last = index + 1 == trainer.num_training_batches  # what follows is written when the epoch is over
+        if not last and time.monotonic() - self.written >= self.seconds:
+            trainer.save_checkpoint(self.path)
+            self.written = time.monotonic()
 
 
 class RandomState(Callback):

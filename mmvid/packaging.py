@@ -22,6 +22,7 @@ from mmvid.config import Options, explain
 from mmvid.records.batches import Shapes
 from mmvid.records.schema import Schema
 from mmvid.records.store import Store
+from mmvid.records.textset import TextSet
 from mmvid.text.fields import Cleaning
 from mmvid.text_encoder import TextEncoder
 
@@ -56,15 +57,15 @@ class Package:
     cleaning: Cleaning | None = None
     encoder: TextEncoder | None = None
 
-    def obstacle(self, store: Store) -> str | None:
-        """Why the model cannot be measured on a data set, or None where it can."""
+    def obstacle(self, store: Store, textset: TextSet | None = None) -> str | None:
+        """Why the model cannot be measured on a data set, whose words `textset` holds, or None where it can."""
         if (self.schema.name, self.shapes.classes) != (store.schema.name, store.shapes.classes):
             trained = f"it was trained on {self.schema.name} with {self.shapes.classes} labels"
             return f"{trained}, the data set is {store.schema.name} with {store.shapes.classes}"
         if self.labels != store.names:
             return "its labels have other names than the data set's"
-        if self.model.reads_text:
-            return "it reads words, which a text set has and a store has not; its GAP by population is in its own run"
+        if self.model.reads_text and textset is None:
+            return "it reads words, which a text set has and a store has not, and no text set is given"
         for modality in self.model.modalities:
             level = self.level(modality)
             if getattr(self.shapes, level).get(modality) != getattr(store.shapes, level).get(modality):

@@ -57,6 +57,26 @@ class Predictions:
             offsets=offsets,
         )
 
+    def without(self, label: int) -> "Predictions":
+        """The same videos as if they had no such label: it comes last everywhere, with the score 0.
+
+        Raises:
+            ValueError: if the videos have no labels.
+        """
+        if self.labels is None or self.offsets is None:
+            raise ValueError("predictions without labels cannot be scored")
+        order = np.argsort(self.classes == label, axis=1, kind="stable")
+        classes = np.take_along_axis(self.classes, order, axis=1)
+        scores = np.where(classes == label, 0, np.take_along_axis(self.scores, order, axis=1))
+        kept = np.concatenate([[0], np.cumsum(self.labels != label)])
+        return dataclasses.replace(
+            self,
+            classes=classes,
+            scores=scores.astype(self.scores.dtype),
+            labels=self.labels[self.labels != label],
+            offsets=kept[self.offsets],
+        )
+
     def ranked(self) -> Ranked:
         """What the ranking metrics are computed from.
 

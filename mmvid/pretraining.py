@@ -19,8 +19,9 @@ from mmvid import loop
 from mmvid.clips.batches import ClipBatch
 from mmvid.config import Options, option
 from mmvid.encoders import Encoder, vqvae
+from mmvid.epochs import EpochBatches, Rounds
 from mmvid.feature_cache import Windows
-from mmvid.loop import EpochBatches, Fitted, Learner, Report, Rounds
+from mmvid.loop import Fitted, Learner, Report
 from mmvid.metrics.image import by_step
 from mmvid.optimisation import clip_gradients
 from mmvid.permutation import Permutation

@@ -9,15 +9,17 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from mmvid import predictions, serving
+from mmvid import ensemble_serving, predictions
+from mmvid.links import run_link
 from mmvid.metrics.bootstrap import Interval
 from mmvid.packaging import Package
 from mmvid.records.store import Store
+from mmvid.records.textset import TextSet
 from mmvid.registry import gate, measurement, versions
 from mmvid.registry.gate import Decision, Rules
 from mmvid.registry.measurement import Measured
 from mmvid.report import card
-from mmvid.runs import Command, Finished, Run, Task, run_link
+from mmvid.runs import Command, Finished, Run, Task
 
 MODULES = ("mmvid.registry.gate", "mmvid.registry.measurement")
 _UNREGISTERED = "(none: a dry run)"
@@ -39,11 +41,20 @@ class _Candidate:
     run: Finished
     package: Package
     store: Store
+    textset: TextSet | None
     rules: Rules
 
 
 def promote(
-    command: Command, run: Run, name: str, candidate: Finished, store: Store, rules: Path, *, dry_run: bool = False
+    command: Command,
+    run: Run,
+    name: str,
+    candidate: Finished,
+    store: Store,
+    rules: Path,
+    *,
+    textset: TextSet | None = None,
+    dry_run: bool = False,
 ) -> Promotion:
     """Registers a run's model and lets the gate decide.
 
@@ -54,14 +65,16 @@ def promote(
         candidate: the run whose model it is.
         store: what is measured on.
         rules: the rules file.
+        textset: the words of the data set's titles and keywords, for a model that reads words; the champion, too, is
+            measured on these.
         dry_run: decides, and neither registers nor moves anything.
 
     Raises:
         ValueError: if the rules are wrong, the run has no model, or the model cannot be measured on the data.
     """
     stated = gate.read_rules(rules, name)
-    package = serving.load_logged(versions.model_uri(candidate))
-    if (obstacle := package.obstacle(store)) is not None:
+    package = ensemble_serving.load_logged(versions.model_uri(candidate))
+    if (obstacle := package.obstacle(store, textset)) is not None:
         raise ValueError(f"the model of run {candidate.id} cannot be measured on {store.folder}: {obstacle}")
     if dry_run:
         version = versions.version_of(name, candidate) or _UNREGISTERED
@@ -72,8 +85,8 @@ def promote(
         decision = Decision(True, (f"version {version} is the champion already",))
         run.text("decision.md", _told(name, version, decision))
         return Promotion(decision, version)
-    held = _Candidate(name, candidate, package, store, stated)
-    measured = _measure(command, run, "candidate", package, store)
+    held = _Candidate(name, candidate, package, store, textset, stated)
+    measured = _measure(command, run, "candidate", package, store, textset)
     sure = measurement.intervals(measured, draws=stated.draws, confidence=stated.confidence, seed=stated.draw_seed)
     while True:
         champion = versions.aliased(name, "champion")
@@ -102,14 +115,14 @@ def _decide(command: Command, run: Run, held: _Candidate, measured: Measured, ch
     """
     if champion is None:
         return gate.decide(measured.metrics, None, held.rules)
-    package = serving.load_logged(f"models:/{held.name}/{champion}")
-    if (obstacle := package.obstacle(held.store)) is not None:
+    package = ensemble_serving.load_logged(f"models:/{held.name}/{champion}")
+    if (obstacle := package.obstacle(held.store, held.textset)) is not None:
         if package.schema.name == "demo":
             decision = gate.decide(measured.metrics, None, held.rules)
             return Decision(decision.passed, (f"version {champion} was trained on made data", *decision.reasons))
         reason = f"the champion, version {champion}, stays: it cannot be measured on {held.store.name}, {obstacle}"
         return Decision(False, (f"{reason}; promote to a registered model of another name",))
-    best = _measure(command, run, "champion", package, held.store)
+    best = _measure(command, run, "champion", package, held.store, held.textset)
     rules, gain = held.rules, None
     if rules.confidence and rules.metric in measured.measures:
         gain = measurement.gain_of(
@@ -119,12 +132,15 @@ def _decide(command: Command, run: Run, held: _Candidate, measured: Measured, ch
     return gate.decide(measured.metrics, best.metrics, rules, gain)
 
 
-def _measure(command: Command, parent: Run, role: str, package: Package, store: Store) -> Measured:
+def _measure(
+    command: Command, parent: Run, role: str, package: Package, store: Store, textset: TextSet | None
+) -> Measured:
     """Measures a model in a nested run, and tells the parent under `<role>/`."""
-    task = Task("measure", {"role": role, "model": package.key}, {"data": store.digest}, MODULES, f"measure {role}")
+    inputs = {"data": store.digest} | ({} if textset is None else {"text": textset.digest})
+    task = Task("measure", {"role": role, "model": package.key}, inputs, MODULES, f"measure {role}")
     with command.start(task) as run:
         run.dataset(store.name, store.digest, str(store.folder), store.profile(), context=measurement.SPLIT)
-        measured = measurement.measure(package, store)
+        measured = measurement.measure(package, store, textset)
         run.report(measured.metrics)
         with run.file(f"predictions/{measurement.SPLIT}.arrow") as path:
             predictions.write(measured.predictions, path)
@@ -136,7 +152,7 @@ def _facts(
     held: _Candidate, version: str, measured: Measured, sure: dict[str, Interval], decision: Decision, run: Run
 ) -> card.Facts:
     rules, store = held.rules, held.store
-    names = ("with_text", "without_text")
+    names = ("with_text", "without_text", "with_known_word")
     counts = {name: int(measured.metrics[f"{name}/videos"]) for name in names if f"{name}/videos" in measured.metrics}
     params = held.run.run.data.params
     told = (*type(held.package.config).model_fields, "epochs", "batch_size", "learning_rate", "loss", "seed")

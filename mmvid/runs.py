@@ -35,7 +35,7 @@ from mmvid.console import Stopped, shielded, stoppable
 from mmvid.durable import exclusively
 from mmvid.liveness import is_gone, is_here, this_process
 from mmvid.sources import git_tags
-from mmvid.tasks import Task
+from mmvid.tasks import NotComputedError, Task
 
 # MLflow tells of every start of its monitor; what we want to say goes to standard error ourselves.
 logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -170,6 +170,8 @@ class Run:
 class Command:
     """One command's runs. Takes over the run that `mlflow run` made for it, and ends it whatever happens."""
 
+    computes = True  # else it is an error that something has no finished run
+
     def __enter__(self) -> "Command":
         if not mlflow.is_tracking_uri_set():
             mlflow.set_tracking_uri(f"sqlite:///{Path('mlflow.db').resolve()}")
@@ -221,12 +223,23 @@ class Command:
                 if own and self.adopted is not None:
                     self._point(found)
                 return found
+            if not self.computes:
+                raise NotComputedError(task)
             self._end_abandoned(task.key)
             with self.start(task, own=own) as run:
                 modules = ",".join(task.modules)
                 run.tags({"mmvid.request": task.request, "mmvid.sources": task.sources, "mmvid.modules": modules})
                 compute(run)
         return Finished(self.client.get_run(run.id))
+
+    @contextlib.contextmanager
+    def finding_only(self) -> Iterator[None]:
+        """In the block what has no finished run is not computed: `NotComputedError` is raised in its place."""
+        before, self.computes = self.computes, False
+        try:
+            yield
+        finally:
+            self.computes = before
 
     @contextlib.contextmanager
     def start(
@@ -371,18 +384,3 @@ def _status(kind: type[BaseException] | None) -> str:
     if kind is None:
         return "FINISHED"
     return "KILLED" if issubclass(kind, Stopped) else "FAILED"
-
-
-def run_link(experiment: str, run_id: str) -> str:
-    """A Markdown link to a run: of a server with its address, else one that works on the pages of any UI."""
-    uri = mlflow.get_tracking_uri()
-    return f"[run {run_id}]({uri if uri.startswith('http') else ''}#/experiments/{experiment}/runs/{run_id})"
-
-
-def model_training_view() -> str:
-    """How to look at the runs: the command that opens the UI, and the address of its model-training view."""
-    uri = mlflow.get_tracking_uri()
-    view = "#/experiments?workflowType=machine_learning"
-    if uri.startswith("http"):
-        return f"look at the runs: {uri}/{view}"
-    return f"look at the runs: mlflow ui --backend-store-uri {uri}\n    and open http://127.0.0.1:5000/{view}"

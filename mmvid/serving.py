@@ -13,6 +13,7 @@ import dataclasses
 import json
 import math
 import reprlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -94,7 +95,7 @@ class Given:
 
     Attributes:
         features: modality -> its video-level feature.
-        words: `title` and `keywords` -> numbers of their words.
+        words: `title` and `keywords` -> numbers of their words; none where the record has no such text.
     """
 
     features: dict[str, np.ndarray]
@@ -139,14 +140,22 @@ class Service:
         if not records:
             raise BadRequest("inputs must hold at least one record, got none")
         options = [self._options(row, record) for row, record in enumerate(records)]
-        given = [self._given(row, record) for row, record in enumerate(records)]
+        given = []
+        for row, record in enumerate(records):
+            self._check_keys(row, record)
+            given.append(self.read(row, record))
+            self._check_found(row, given[-1:])
+        return options, self.score(given)
+
+    def score(self, given: list[Given]) -> np.ndarray:
+        """Scores of all classes, float32 (records, C)."""
         chunk = FRAME_CHUNK if self.package.model.reads_frames else CHUNK
         with torch.inference_mode():
             parts = [
                 self.package.model(self._batch(given[start : start + chunk])).float().numpy()
                 for start in range(0, len(given), chunk)
             ]
-        return options, np.concatenate(parts)
+        return np.concatenate(parts)
 
     def _batch(self, given: list[Given]) -> Batch:
         batch, videos = Batch(ids=[""] * len(given)), [each.features for each in given]
@@ -206,12 +215,19 @@ class Service:
         except pydantic.ValidationError as error:
             raise BadRequest(f"record {row}: {explain(error)}") from error
 
-    def _given(self, row: int, record: dict[str, Any]) -> Given:
+    def _check_keys(self, row: int, record: dict[str, Any]) -> None:
         for key in record:
             if key not in self.known:
                 raise BadRequest(f"record {row}: unknown key {key!r}; there are {', '.join(self.known)}")
         if not isinstance(record.get("id"), str | int | None):
             raise BadRequest(f"record {row}: id must be text or a whole number, got {record['id']!r}")
+
+    def _check_found(self, row: int, given: list[Given]) -> None:
+        if not any(each.features or each.words for each in given):
+            raise BadRequest(f"record {row} must have at least one of {', '.join([*self.keys, *self.text_keys])}")
+
+    def read(self, row: int, record: dict[str, Any]) -> Given:
+        """What a record has of what the model reads; `row` is its number in the request, for errors."""
         found: dict[str, np.ndarray] = {}
         for key, (modality, holds_frames) in self.keys.items():
             if record.get(key) is None:
@@ -226,10 +242,7 @@ class Service:
                 frames = self._frames(where, record[key], spec, quantised)
                 averaged = self.package.level(modality) == "features"
                 found[modality] = mean_frame(frames, *spec.quantised_range) if averaged else frames
-        words = self._words(row, record)
-        if not found and not words:
-            raise BadRequest(f"record {row} must have at least one of {', '.join([*self.keys, *self.text_keys])}")
-        return Given(found, words)
+        return Given(found, self._words(row, record))
 
     def _words(self, row: int, record: dict[str, Any]) -> dict[str, list[int]]:
         """The words of the raw texts that a record has; none of a text that has no word that the model knows."""
@@ -291,33 +304,39 @@ def _extent(array: np.ndarray) -> str:
     return " x ".join(map(str, array.shape)) if array.ndim else "a single number"
 
 
-def python_model(keys: dict[str, bool | str]) -> PythonModel:
+def open_service(folder: Path) -> Service:
+    """The service of a classifier's package folder."""
+    return Service(packaging.load(folder))
+
+
+def python_model(keys: dict[str, bool | str], opened: Callable[[Path], Service] = open_service) -> PythonModel:
     """The MLflow model class for records with the given keys: True for frames, False for a vector, or a `TEXT_KINDS`.
+
+    `opened` makes the service of the package folder.
 
     The types of the record's keys are for the model's signature only. Nothing is checked by them, so that every fault
     is told by our own sentences instead of a dump of the request.
     """
     types = {True: list[list[float]], False: list[float], "text": str, "texts": list[str]}
-    kinds = {key: types[kind] for key, kind in keys.items()}
-    kinds = {"id": str, **kinds, "options": dict[str, int]}
-    fields: dict[str, Any] = {key: (Annotated[kind | None, SkipValidation], None) for key, kind in kinds.items()}
+    stated = {"id": str, **{key: types[kind] for key, kind in keys.items()}, "options": dict[str, int]}
+    fields: dict[str, Any] = {key: (Annotated[kind | None, SkipValidation], None) for key, kind in stated.items()}
     record = pydantic.create_model("Record", __config__=pydantic.ConfigDict(extra="allow"), **fields)
 
     class ServedClassifier(PythonModel):
         """Answers `Record`s; with the model config `dense`, the array of all scores."""
 
         def load_context(self, context: PythonModelContext) -> None:
-            self.service = Service(packaging.load(Path(context.artifacts["package"])))
+            self.service = opened(Path(context.artifacts["package"]))
             self.dense = bool((context.model_config or {}).get("dense"))
 
         def predict(self, model_input: list[record], params: dict[str, Any] | None = None):  # answers of two kinds
-            records = [_given(each) for each in model_input]
+            records = [_sent(each) for each in model_input]
             return self.service.scores(records) if self.dense else self.service.answer(records)
 
     return ServedClassifier()
 
 
-def _given(record: pydantic.BaseModel) -> dict[str, Any]:
+def _sent(record: pydantic.BaseModel) -> dict[str, Any]:
     """What the client sent; a DataFrame has NaN instead of None where a row lacks a key."""
     sent = {name: getattr(record, name) for name in record.model_fields_set}
     return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in sent.items()}
@@ -348,15 +367,15 @@ def log_model(package: Package, folder: Path, requirements: list[str]) -> str:
     Returns:
         The model's URI, `models:/m-...`.
     """
-    settings = {"keys": _kinds(package), "dense": False}
+    settings = {"keys": kinds(package), "dense": False}
     return log_package(package.name, "served.py", folder, input_example(package), requirements, settings)
 
 
-def _kinds(package: Package) -> dict[str, bool | str]:
+def kinds(package: Package) -> dict[str, bool | str]:
     """The keys of a record as `python_model` takes them."""
     texts = text_keys(package)
-    kinds: dict[str, bool | str] = {key: frames for key, (_, frames) in request_keys(package).items()}
-    return kinds | {key: TEXT_KINDS[key] for key in texts} | ({"language": "text"} if texts else {})
+    features: dict[str, bool | str] = {key: frames for key, (_, frames) in request_keys(package).items()}
+    return features | {key: TEXT_KINDS[key] for key in texts} | ({"language": "text"} if texts else {})
 
 
 def load_logged(uri: str) -> Package:

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, TypeVar
 ATTEMPTS = 5
 REMOTE_MODULES = ("boto3", "smart_open.s3")  # what reading from S3 imports, and takes a second for
 
+_NEAR = 8 * 1024 * 1024  # bytes that are sooner read than passed over by a new request
 _SCHEME = "s3://"
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]+")
 _MAGIC = re.compile(r"[*?\[]")
@@ -201,6 +202,20 @@ class _Stream(io.RawIOBase):
 
     def readable(self) -> bool:
         return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._source.tell()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Moves on by reading where that takes less than a new request."""
+        ahead = offset - self._source.tell() if whence == io.SEEK_SET else -1
+        if 0 <= ahead <= _NEAR:
+            self._asked(lambda: self._source.read(ahead))
+            return self._source.tell()
+        return self._asked(lambda: self._source.seek(offset, whence))
 
     def readinto(self, buffer: Any) -> int:
         data = self._asked(lambda: self._source.read(len(buffer)))

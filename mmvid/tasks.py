@@ -46,6 +46,14 @@ class Task:
         return sources_digest(self.modules)
 
 
+class NotComputedError(Exception):
+    """There is no finished run of a task, and none is to be computed."""
+
+    def __init__(self, task: Task):
+        super().__init__(f"{task.name or task.entry} has no finished run with key {task.key[:12]}")
+        self.task = task
+
+
 def _digest(*parts: Any) -> str:
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -11,8 +11,9 @@ from torch import Tensor
 from mmvid import loop
 from mmvid.classifiers import Classifier
 from mmvid.config import Options, option
+from mmvid.epochs import EpochBatches
 from mmvid.layers import losses
-from mmvid.loop import EpochBatches, Fitted, Learner, Report
+from mmvid.loop import Fitted, Learner, Report
 from mmvid.metrics.meters import RankingMeter
 from mmvid.mixup import mix
 from mmvid.optimisation import Clipping, UncorrectedEpsilonAdam, clip_gradients, staircase
@@ -38,6 +39,9 @@ class TrainConfig(Options):
     ema: float = option(0.0, "decay of the weights' moving average, which is kept; 0 averages nothing", ge=0, lt=1)
     mixup: float = option(0.0, "Beta parameter of the shares that two videos are mixed by; 0 mixes nothing", ge=0)
     seed: int = option(0, "seed of weights, order and dropout", ge=0)
+    checkpoint_minutes: float = option(
+        loop.CHECKPOINT_MINUTES, "from one saved state to the next within an epoch", ge=0, decides=False
+    )
 
 
 def fit(
@@ -58,8 +62,8 @@ def fit(
         train: labelled batches.
         dev: batches that decide early stopping and the best epoch by their GAP.
         config: how to train.
-        checkpoints: a folder for `last.ckpt`, written after each epoch; a training that finds one there goes on
-            from it and ends as if it had never stopped. None keeps nothing.
+        checkpoints: a folder for `last.ckpt`, written after each epoch and now and then within it; a training that
+            finds one there goes on from it and ends as if it had never stopped. None keeps nothing.
         report: called with the metrics of each epoch and its number, earlier epochs' too after a resume.
         callbacks: further Lightning callbacks.
         progress: whether to show a progress bar (a line an epoch where there is no terminal).
@@ -78,6 +82,7 @@ def fit(
         precision=config.precision,
         ema=config.ema,
         checkpoints=checkpoints,
+        checkpoint_minutes=config.checkpoint_minutes,
         report=report,
         callbacks=callbacks,
         progress=progress,

@@ -14,15 +14,13 @@ from mmvid.config import deciding, parse
 from mmvid.console import run_command
 from mmvid.dataset import DataConfig, open_dataset
 from mmvid.experiment import Setup, training_options
-from mmvid.promotion import promote
-from mmvid.records.store import Store
-from mmvid.registry.versions import aliased
+from mmvid.links import model_training_view
 from mmvid.report.table import markdown
 from mmvid.report.text_table import as_markdown
-from mmvid.runs import Command, Finished, RunConfig, Task, model_training_view
+from mmvid.runs import Command, Finished, RunConfig, Task
 from mmvid.textual import TextConfig
 from steps.build_text import find_or_build
-from steps.promote import RULES
+from steps.promote import promoted
 from steps.text_features import find_or_make
 from steps.text_table import TableConfig, features_config, rows_of
 from steps.train import find_or_train
@@ -73,15 +71,6 @@ def setups(seed: int) -> list[Setup]:
     """What is trained: a row of the table each."""
     members = {name: mmvid.classifiers.load(name) for name in CLASSIFIERS}
     return [Setup(name, member.Config(), training_options(member)(seed=seed)) for name, member in members.items()]
-
-
-def promoted(command: Command, name: str, candidate: Finished, store: Store) -> str:
-    """Puts a run before the gate of a registered model; says who is champion afterwards, and why."""
-    with command.start(Task("promote", {"model": name, "run": candidate.id}, {}, (), name=f"promote {name}")) as run:
-        decision = promote(command, run, name, candidate, store, RULES).decision
-    champion = aliased(name, "champion")
-    holder = f"champion is version {champion}" if champion else "there is no champion"
-    return f"- {name}: {holder} ({'; '.join(decision.reasons)})"
 
 
 def table(finished: dict[str, Finished]) -> str:

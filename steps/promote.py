@@ -5,7 +5,8 @@
     python -m steps.promote --model mmvid-moe --copy_to http://models.example:5000
     python -m steps.promote --model mmvid-moe --rollback True
 
-Reads  the run's model, the champion, the split `gate` of the data set, and the rules in registry/models.yaml.
+Reads  the run's model, the champion, the split `gate` of the data set (its text set, too, for a model that reads words:
+       the one that the run read, or --text_set), and the rules in registry/models.yaml.
 Logs   candidate/* and champion/* on `gate` with a nested run each, gain, decision.md, card.md; writes the card onto the
        version and moves the aliases candidate, champion and previous.
 """
@@ -16,8 +17,9 @@ from mmvid.config import Options, option, parse
 from mmvid.console import run_command
 from mmvid.promotion import promote
 from mmvid.records.store import Store
+from mmvid.records.textset import TextSet
 from mmvid.registry import copying, versions
-from mmvid.runs import Command, Run, Task, load_run
+from mmvid.runs import Command, Finished, Run, Task, load_run
 
 RULES = Path(__file__).resolve().parents[1] / "registry" / "models.yaml"
 
@@ -28,6 +30,7 @@ class PromoteConfig(Options):
     run: str = option("", "id of the run whose model is the candidate")
     model: str = option("mmvid-moe", "the registered model")
     data: str = option("", "an ingested store to compare on; none means the one that the run was trained on")
+    text_set: str = option("", "the data's text set, for a model that reads words; none means the run's")
     rules: str = option("", "YAML file with the rules of each registered model; none means registry/models.yaml")
     dry_run: bool = option(False, "decide, but neither register nor move anything")
     rollback: bool = option(False, "make the previous champion champion again, and nothing else")
@@ -58,7 +61,10 @@ def put_forward(command: Command, run: Run, config: PromoteConfig) -> bool:
     if not folder:
         raise ValueError(f"data must be given: run {candidate.id} does not say which store it was trained on")
     rules = Path(config.rules or RULES)
-    made = promote(command, run, config.model, candidate, Store.open(folder), rules, dry_run=config.dry_run)
+    textset = read_textset(candidate, config.text_set)
+    made = promote(
+        command, run, config.model, candidate, Store.open(folder), rules, textset=textset, dry_run=config.dry_run
+    )
     passed = made.decision.passed
     if config.dry_run:
         said = f"a dry run: the candidate {'would be' if passed else 'would not be'} champion"
@@ -66,6 +72,31 @@ def put_forward(command: Command, run: Run, config: PromoteConfig) -> bool:
         said = f"version {made.version} {'is champion' if passed else 'stays a candidate'}"
     print(f"{config.model}: {said}\n" + "\n".join(f"- {reason}" for reason in made.decision.reasons))
     return passed
+
+
+def promoted(command: Command, name: str, candidate: Finished, store: Store) -> str:
+    """Puts a run before the gate of a registered model; says who is champion afterwards, and why."""
+    with command.start(Task("promote", {"model": name, "run": candidate.id}, {}, (), name=f"promote {name}")) as run:
+        textset = read_textset(candidate, "")
+        decision = promote(command, run, name, candidate, store, RULES, textset=textset).decision
+    champion = versions.aliased(name, "champion")
+    holder = f"champion is version {champion}" if champion else "there is no champion"
+    return f"- {name}: {holder} ({'; '.join(decision.reasons)})"
+
+
+def read_textset(candidate: Finished, place: str) -> TextSet | None:
+    """The text set at `place`, or the one that a run read; None where it read no words.
+
+    Raises:
+        ValueError: if there is none at the place any more.
+    """
+    folder = place or candidate.tags.get("mmvid.text.set", "")
+    if not folder:
+        return None
+    try:
+        return TextSet.open(folder)
+    except ValueError as error:
+        raise ValueError(f"text_set must be given, or made again by build_text: {error}") from error
 
 
 def roll_back(run: Run, config: PromoteConfig) -> None:

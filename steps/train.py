@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from types import ModuleType
 
-from mmvid import classifiers, experiment, packaging, predictions, serving
+from mmvid import classifiers, ensemble_serving, experiment, packaging, predictions, serving
 from mmvid.config import Options, parse
 from mmvid.console import run_command
 from mmvid.dataset import DataConfig, open_dataset
@@ -35,12 +35,36 @@ from steps.build_text import find_or_build
 
 
 def main(argv: list[str]) -> None:
+    with Command() as command:
+        finished = train(command, argv, own=True)
+    shown = ", ".join(f"{metric} {finished.metrics[f'validate/{metric}']:.4f}" for metric in ("gap", "map"))
+    print(f"{finished.run.info.run_name}: validate {shown}\nrun {finished.id}")
+
+
+def train(
+    command: Command,
+    argv: list[str],
+    *,
+    data: DataConfig | None = None,
+    text: TextConfig | None = None,
+    frames: bool = False,
+    own: bool = False,
+) -> Finished:
+    """The finished run that the words of a command line ask for, trained now if there is none.
+
+    Args:
+        command: whose run it is.
+        argv: a classifier's name and its options.
+        data, text: the data set and its words, in place of what argv says of them.
+        frames: takes the demo's frame-level records though the classifier reads none.
+        own: the training is what the command is for.
+    """
     from steps import text_features  # which trains a TextCNN by what is here
 
     def feature_options(member: ModuleType) -> type[Options] | None:
         return text_features.FeaturesConfig if issubclass(member.Config, FeatureOptions) else None
 
-    name, model, train, learn, text, features, data, control = parse(
+    name, model, said_training, learn, said_text, features, said_data, control = parse(
         argv,
         classifiers,
         given_training,
@@ -52,18 +76,15 @@ def main(argv: list[str]) -> None:
         about=__doc__,
     )
     member = classifiers.load(name)
-    train = settled_training(member, model, train)
-    with Command() as command:
-        store = open_dataset(command, data, frames=member.Model.reads_frames)
-        textset, encoder = None, text_features.encoder_of(store)
-        if isinstance(model, TextOptions):
-            textset = find_or_build(command, store, text)
-        elif set(getattr(model, "modalities", ())) & set(FIELDS) - set(store.shapes.features):
-            store, encoder = text_features.find_or_make(command, store, text, features)
-        setup = experiment.Setup(name, model, train, find_teacher(learn, store))
-        finished = find_or_train(command, setup, store, textset, encoder, force=control.force, own=True)
-    shown = ", ".join(f"{metric} {finished.metrics[f'validate/{metric}']:.4f}" for metric in ("gap", "map"))
-    print(f"{finished.run.info.run_name}: validate {shown}\nrun {finished.id}")
+    training = settled_training(member, model, said_training)
+    store = open_dataset(command, data or said_data, frames=frames or member.Model.reads_frames)
+    textset, encoder = None, text_features.encoder_of(store)
+    if isinstance(model, TextOptions):
+        textset = find_or_build(command, store, text or said_text)
+    elif set(getattr(model, "modalities", ())) & set(FIELDS) - set(store.shapes.features):
+        store, encoder = text_features.find_or_make(command, store, text or said_text, features)
+    setup = experiment.Setup(name, model, training, find_teacher(learn, store))
+    return find_or_train(command, setup, store, textset, encoder, force=control.force, own=own)
 
 
 def text_options(member: ModuleType) -> type[TextConfig] | None:
@@ -85,7 +106,7 @@ def find_teacher(config: TeacherConfig | None, store: Store) -> Teacher | None:
     if config is None or not config.teacher:
         return None
     uri = config.teacher if ":/" in config.teacher else model_uri(load_run(config.teacher))
-    teacher = Teacher(serving.load_logged(uri), config, home() / "teachers")
+    teacher = Teacher(ensemble_serving.load_logged(uri), config, home() / "teachers")
     teacher.check(store)
     return teacher
 

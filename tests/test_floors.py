@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # From the ground up; rooms that share a line do not know each other.
 FLOORS = [
+    {"epochs"},
     {"config", "catalogue", "console", "draws", "durable", "liveness", "permutation", "ranks", "sources", "storage"},
     {
         "tasks",
@@ -22,14 +23,25 @@ FLOORS = [
         "presets",
     },
     {"records", "clips", "runs"},
-    {"classifiers", "encoders", "feature_cache", "mixup", "segmenters"},
-    {"clip_evaluation", "encoder_package", "pretraining", "training", "predictions", "published", "text_encoder"},
-    {"evaluation", "fvd"},
-    {"logged", "packaging"},
-    {"clipset", "dataset", "encoder_experiment", "experiment", "ensemble", "serving", "textual"},
-    {"distillation", "encoder_serving", "served", "registry", "search"},
-    {"plugin", "report", "served_encoder"},
-    {"promotion", "upkeep"},
+    {"links"},
+    {"classifiers", "encoders", "feature_cache", "labelled", "mixup", "segmenters"},
+    {
+        "blends",
+        "clip_evaluation",
+        "encoder_package",
+        "pretraining",
+        "training",
+        "predictions",
+        "published",
+        "text_encoder",
+    },
+    {"ensemble", "evaluation", "fvd", "latents"},
+    {"logged", "packaging", "segmentation"},
+    {"ensemble_package"},
+    {"clipset", "dataset", "encoder_experiment", "experiment", "serving", "textual"},
+    {"distillation", "encoder_serving", "ensemble_serving", "maskset", "served", "registry", "search"},
+    {"ensembling", "plugin", "report", "segmentation_serving", "served_encoder", "served_ensemble"},
+    {"promotion", "served_segmenter", "upkeep"},
     {"steps"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -37,11 +49,16 @@ MLFLOW_ROOMS = {
     *(
         "logged",
         "runs",
+        "links",
         "packaging",
         "serving",
         "served",
         "encoder_serving",
+        "ensemble_serving",
         "served_encoder",
+        "served_ensemble",
+        "segmentation_serving",
+        "served_segmenter",
         "registry",
         "plugin",
         "upkeep",

@@ -1,4 +1,4 @@
-"""The loop itself: rounds cut from epochs, averaged weights, resume with both."""
+"""The loop itself: rounds cut from epochs, averaged weights, resume in the middle of an epoch with both."""
 
 import copy
 
@@ -8,7 +8,8 @@ from lightning.pytorch.callbacks import Callback
 from test_training import MadeBatches, make, same_weights
 
 from mmvid import loop
-from mmvid.loop import Averaging, Rounds
+from mmvid.epochs import Resumable, Rounds, starting
+from mmvid.loop import Averaging
 from mmvid.training import Classifying, TrainConfig
 
 CONFIG = TrainConfig(batch_size=50)
@@ -46,6 +47,21 @@ def test_a_round_can_be_the_first_to_be_asked_for():
     assert list(rounds) == [(step // 7, step % 7) for step in range(5, 10)]
 
 
+def test_an_epoch_can_be_taken_up_at_any_batch():
+    rounds = Rounds(Numbers(), 5)
+    for batches in (Numbers(), rounds):
+        batches.set_epoch(2)
+        whole = list(batches)
+        assert [list(starting(batches, n)) for n in range(len(whole) + 1)] == [whole[n:] for n in range(len(whole) + 1)]
+    resumable = Resumable(Numbers())
+    resumable.set_epoch(1)
+    stream = iter(resumable)
+    assert [next(stream) for _ in range(3)] == [(1, 0), (1, 1), (1, 2)]
+    again = Resumable(Numbers())
+    again.load_state_dict(resumable.state_dict())
+    assert list(again) == [(1, number) for number in range(3, 7)]
+
+
 def train(epochs: int, ema: float = 0.0, steps: int = 3, **kwargs):
     model = make()
     fitted = loop.train(
@@ -71,6 +87,39 @@ def test_a_training_stopped_in_the_middle_of_an_epoch_resumes_to_the_same_end(tm
     with pytest.raises(RuntimeError, match="the power went"):
         train(7, ema, checkpoints=tmp_path, report=stop)
     resumed, fitted = train(7, ema, checkpoints=tmp_path)
+    assert fitted == expected and same_weights(resumed, undisturbed)
+
+
+class PowerCut(Callback):
+    """Stops everything after a number of batches."""
+
+    def __init__(self, batches: int):
+        self.left = batches
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, index):
+        self.left -= 1
+        if self.left < 0:
+            raise RuntimeError("the power went")
+
+
+@pytest.mark.parametrize("rounds", [False, True], ids=["epochs", "rounds"])
+@pytest.mark.parametrize("cut", [0, 1, 9, 15, 16, 22])
+def test_a_training_cut_off_within_an_epoch_ends_with_the_same_numbers(tmp_path, cut, rounds):
+    """Dropout, averaged weights and Adam's state go on, too; epochs and rounds have 8 and 6 batches."""
+
+    def fit(**kwargs):
+        model = make("mlp", dropout=0.5)
+        batches = Rounds(MadeBatches(), 6) if rounds else MadeBatches()
+        learner = Classifying(model, CONFIG)
+        dev = MadeBatches(shuffle=False)
+        fitted = loop.train(learner, batches, dev, epochs=4, ema=0.9, progress=False, **kwargs)
+        return model, fitted
+
+    undisturbed, expected = fit()
+    with pytest.raises(RuntimeError, match="the power went"):
+        fit(checkpoints=tmp_path, checkpoint_minutes=0, callbacks=[PowerCut(cut)])
+    assert (tmp_path / "last.ckpt").exists() == (cut > 0)
+    resumed, fitted = fit(checkpoints=tmp_path, checkpoint_minutes=0)
     assert fitted == expected and same_weights(resumed, undisturbed)
 
 

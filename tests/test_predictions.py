@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmvid import predictions
+from mmvid import evaluation, predictions
 from mmvid.metrics import ranking
 from mmvid.metrics.ranked import best_classes
 from mmvid.predictions import Predictions
@@ -59,6 +59,19 @@ def test_a_selection_keeps_labels_with_their_videos(dense, sparse):
     part = sparse.select(rows)
     assert part.ids == sparse.ids[::3]
     assert ranking.gap_of(part.ranked()) == pytest.approx(ranking.gap(scores[rows], labels[rows]), abs=1e-12)
+
+
+def test_without_a_label_scores_are_those_of_the_other_classes(dense, sparse):
+    scores, labels = dense
+    label, kept = 7, np.arange(40) != 7
+    rest = sparse.without(label)
+    assert ranking.gap_of(rest.ranked()) == pytest.approx(ranking.gap(scores[:, kept], labels[:, kept]), abs=1e-12)
+    half = np.arange(30) % 2 == 0
+    found = evaluation.score(sparse, {"even": half}, commonest=label)
+    expected = ranking.gap(scores[half][:, kept], labels[half][:, kept])
+    assert found["without_commonest/even/gap"] == pytest.approx(expected, abs=1e-12)
+    assert found["without_commonest/gap"] == pytest.approx(ranking.gap_of(rest.ranked()))
+    assert found["gap"] == pytest.approx(ranking.gap(scores, labels), abs=1e-12)
 
 
 def test_without_labels_they_can_be_stored_but_not_scored(sparse, tmp_path):

@@ -170,7 +170,7 @@ def test_packages_keep_all_that_reads_text(mixture, reader, tmp_path):
         packaging.load(tmp_path / "moe")
 
 
-def test_a_reader_of_words_says_why_it_is_not_promoted(reader):
+def test_a_reader_of_words_is_not_measured_without_a_text_set(reader):
     class Here:
         schema, shapes, names = load_schema("demo"), Shapes(classes=20), LABELS
 

@@ -148,6 +148,37 @@ def test_a_training_killed_with_9_resumes_to_the_same_end(tmp_path):
     assert fitted == expected and same_weights(resumed, undisturbed)
 
 
+KILLED_WITHIN = """
+import sys
+sys.path[:0] = [{tests!r}]
+from pathlib import Path
+from lightning.pytorch.callbacks import Callback
+from test_training import run
+from mmvid.training import TrainConfig
+
+class Tell(Callback):
+    def on_train_batch_end(self, trainer, *_):
+        print(trainer.global_step, flush=True)
+
+run(TrainConfig(epochs=6, batch_size=50, patience=0, checkpoint_minutes=0), checkpoints=Path({folder!r}),
+    callbacks=[Tell()])
+"""
+
+
+@pytest.mark.parametrize("step", [13, *(pytest.param(step, marks=pytest.mark.kills) for step in (1, 8, 9, 24, 31, 46))])
+def test_a_training_killed_with_9_within_an_epoch_resumes_to_the_same_end(tmp_path, step):
+    script = KILLED_WITHIN.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        while int(process.stdout.readline()) < step:
+            pass
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    config = TrainConfig(epochs=6, batch_size=50, patience=0)
+    resumed, fitted = run(config, checkpoints=tmp_path)
+    undisturbed, expected = run(config)
+    assert fitted == expected and same_weights(resumed, undisturbed)
+
+
 def test_a_checkpoint_that_runs_code_is_refused(tmp_path):
     class Evil:
         def __reduce__(self):

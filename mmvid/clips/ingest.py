@@ -4,6 +4,7 @@ A shard holds the clips of some files, or of a part of one. A killed ingest goes
 finished, and ends with the same bytes.
 """
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -11,9 +12,9 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 from pydantic import ValidationError
 from tqdm import tqdm
@@ -34,9 +35,9 @@ from mmvid.clips.manifest import (
     write_manifest,
 )
 from mmvid.clips.pictures import fitted_clip
-from mmvid.clips.sources import BadClip, Located, Piece, ReadOptions, find_clips
+from mmvid.clips.sources import BadClip, Piece, ReadOptions, Report, find_clips
 from mmvid.clips.store import ClipStore
-from mmvid.clips.writing import Shard, check_layout, write_shard, write_table
+from mmvid.clips.writing import Shard, SplitBy, check_layout, write_shard, write_table
 from mmvid.durable import claimed, remove_leftovers, replacing
 
 DEV_SHARE = VALIDATE_SHARE = 0.1
@@ -45,6 +46,29 @@ STATE = ".ingest"
 _SHARD_BYTES = 128 << 20  # of source; a shard is what a killed ingest does again
 _SHARD_PIECES = 512
 _TELL_SECONDS = 30
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """What an ingest reads, and how.
+
+    Attributes:
+        data: the place.
+        kind: the reader's name.
+        pieces: what is read at a time.
+        read: the clips of a piece; faults go to the second argument, what is only worth telling is in the third.
+        options: the reader's, as JSON values.
+        by: what lies in one split only.
+        notes: what was left aside before anything was read, counted.
+    """
+
+    data: str
+    kind: str
+    pieces: list[Piece]
+    read: Callable[[Piece, Report, Counter[str]], Iterator[Clip]]
+    options: dict[str, Any]
+    by: SplitBy = "trajectory"
+    notes: Counter[str] = dataclasses.field(default_factory=Counter)
 
 
 def ingest(
@@ -64,10 +88,51 @@ def ingest(
 
     Args:
         data: a file or a folder, on disk or on S3; see `sources.find_clips`.
-        folder: where the store goes: nothing, an empty folder, a store, or what a killed ingest left. A store of the
-            same input is returned as it is, one of another input is replaced.
+        folder: as of `ingest_reading`, and so are those that are not named here.
         kind: the reader, or `auto`.
         options: how clips are read.
+
+    Raises:
+        ValueError: one sentence that says what is wrong, and in which file.
+        OSError: if a file cannot be read or written.
+    """
+    options = options or ReadOptions()
+    kind, located = find_clips(data, kind)
+    reader = readers.load(kind)
+
+    def read(piece: Piece, report: Report, notes: Counter[str]) -> Iterator[Clip]:
+        for clip in reader.read(piece, options, report):
+            yield fitted_clip(clip, options.clip_resolution)
+
+    return ingest_reading(
+        Reading(data, kind, reader.pieces(located), read, options.model_dump()),
+        folder,
+        on_error=on_error,
+        dev_share=dev_share,
+        validate_share=validate_share,
+        seed=seed,
+        made=made,
+        progress=progress,
+    )
+
+
+def ingest_reading(
+    reading: Reading,
+    folder: str | os.PathLike,
+    *,
+    on_error: OnError = "stop",
+    dev_share: float = DEV_SHARE,
+    validate_share: float = VALIDATE_SHARE,
+    seed: int = 0,
+    made: bool = False,
+    progress: bool = True,
+) -> ClipStore:
+    """Makes a store of what a reader gives, or finds it made.
+
+    Args:
+        reading: what is read, and how.
+        folder: where the store goes: nothing, an empty folder, a store, or what a killed ingest left. A store of the
+            same input is returned as it is, one of another input is replaced.
         on_error: `stop` raises at the first clip that cannot be read or is unlike the first; `skip` leaves such clips
             out, and the manifest counts and lists them.
         dev_share, validate_share: shares of train's trajectories that become dev and validate where there are none.
@@ -79,19 +144,16 @@ def ingest(
         ValueError: one sentence that says what is wrong, and in which file.
         OSError: if a file cannot be read or written.
     """
-    folder, options = Path(folder), options or ReadOptions()
+    folder = Path(folder)
     for name, share in (("dev_share", dev_share), ("validate_share", validate_share)):
         if not 0 <= share < 1:
             raise ValueError(f"{name} must be at least 0 and below 1, got {share}")
     if on_error not in ("stop", "skip"):
         raise ValueError(f"on_error must be stop or skip, got {on_error!r}")
-    kind, located = find_clips(data, kind)
-    reader = readers.load(kind)
     with claimed(folder, (NAME, STATE), "a store", "ingests into"):
-        plans = _plan(_pieces(reader, located))
-        request = _digest([FORMAT, kind, options.model_dump(), on_error, dev_share, validate_share, seed, made]) + (
-            _digest([[piece.key() for piece in plan] for plan in plans])
-        )
+        plans = _plan(_distinct(reading.pieces))
+        settings = [FORMAT, reading.kind, reading.options, on_error, dev_share, validate_share, seed, made]
+        request = _digest(settings) + _digest([[piece.key() for piece in plan] for plan in plans])
         if (folder / NAME).exists() and read_manifest(folder).source.request == request:
             shutil.rmtree(folder / STATE, ignore_errors=True)
             return ClipStore.open(folder)
@@ -99,19 +161,21 @@ def ingest(
         (folder / NAME).unlink(missing_ok=True)  # from here on there is no store until the new one is whole
         _remove_leftovers(folder)
         try:
-            layout = _first_layout(reader, plans, options, on_error, data)
-            shards = _run(folder, reader, plans, layout, options, on_error, progress)
+            layout = _first_layout(reading, plans, on_error)
+            shards = _run(folder, reading, plans, layout, on_error, progress)
         finally:
             _remove_leftovers(folder)
         source = Source(
-            folder=storage.absolute(data),
-            kind=kind,
+            folder=storage.absolute(reading.data),
+            kind=reading.kind,
             request=request,
-            options=options.model_dump() | {"dev_share": dev_share, "validate_share": validate_share, "seed": seed},
+            options=reading.options | {"dev_share": dev_share, "validate_share": validate_share, "seed": seed},
             made=made,
         )
         shares = {"dev_share": dev_share, "validate_share": validate_share}
-        write_manifest(folder, write_table(folder, layout, shards, source, seed=seed, **shares))
+        manifest = write_table(folder, layout, shards, source, seed=seed, by=reading.by, **shares)
+        notes = sum((Counter(shard.notes) for shard in shards), reading.notes)
+        write_manifest(folder, manifest.model_copy(update={"notes": dict(sorted(notes.items()))}))
         shutil.rmtree(folder / STATE)
         _remove_others(folder)
     return ClipStore.open(folder)
@@ -185,8 +249,7 @@ class _Faults:
         return Skipped(count=self.reasons.total(), reasons=dict(sorted(self.reasons.items())), clips=self.listed)
 
 
-def _pieces(reader: ModuleType, located: list[Located]) -> list[Piece]:
-    pieces = reader.pieces(located)
+def _distinct(pieces: list[Piece]) -> list[Piece]:
     names = Counter((piece.name, piece.first, piece.layout) for piece in pieces)
     (name, *_), times = names.most_common(1)[0]
     if times > 1:
@@ -206,29 +269,20 @@ def _plan(pieces: list[Piece]) -> list[list[Piece]]:
     return plans
 
 
-def _first_layout(
-    reader: ModuleType, plans: list[list[Piece]], options: ReadOptions, on_error: OnError, data: str
-) -> Layout:
+def _first_layout(reading: Reading, plans: list[list[Piece]], on_error: OnError) -> Layout:
     """The layout of the first clip that can be read, which the others must have, too."""
     faults = _Faults(on_error)
     for plan in plans:
         for piece in plan:
-            for clip in reader.read(piece, options, faults):
-                clip = fitted_clip(clip, options.clip_resolution)
+            for clip in reading.read(piece, faults, Counter()):
                 check_layout(clip, clip.layout)
                 return clip.layout
     first = f"; the first: {faults.listed[0].what}" if faults.listed else ""
-    raise ValueError(f"{data}: no clip could be kept, {faults.skipped.count} were left out{first}")
+    raise ValueError(f"{reading.data}: no clip could be kept, {faults.skipped.count} were left out{first}")
 
 
 def _run(
-    folder: Path,
-    reader: ModuleType,
-    plans: list[list[Piece]],
-    layout: Layout,
-    options: ReadOptions,
-    on_error: OnError,
-    progress: bool,
+    folder: Path, reading: Reading, plans: list[list[Piece]], layout: Layout, on_error: OnError, progress: bool
 ) -> list[Shard]:
     """Writes the shards that are not there yet; all of them, in order."""
     shards: list[Shard] = []
@@ -237,13 +291,13 @@ def _run(
     told = time.monotonic()
     with tqdm(desc="ingest clips", total=total, unit="B", unit_scale=True, disable=not (progress and terminal)) as bar:
         for number, plan in enumerate(plans):
-            key = _digest([FORMAT, layout.model_dump(), options.model_dump(), on_error, [p.key() for p in plan]])
+            key = _digest([FORMAT, layout.model_dump(), reading.options, on_error, [p.key() for p in plan]])
             note = folder / STATE / f"{number:05d}.json"
             shard = _read_note(note, key, folder)
             if shard is None:
-                faults = _Faults(on_error)
-                shard = write_shard(folder, number, layout, _clips(reader, plan, layout, options, faults, bar))
-                shard = shard.model_copy(update={"skipped": faults.skipped})
+                faults, notes = _Faults(on_error), Counter()
+                shard = write_shard(folder, number, layout, _clips(reading, plan, layout, faults, notes, bar))
+                shard = shard.model_copy(update={"skipped": faults.skipped, "notes": dict(notes)})
                 with replacing(note) as path:
                     path.write_text(json.dumps({"key": key, "shard": shard.model_dump(mode="json")}))
             else:
@@ -257,12 +311,11 @@ def _run(
 
 
 def _clips(
-    reader: ModuleType, plan: list[Piece], layout: Layout, options: ReadOptions, faults: _Faults, bar: tqdm
+    reading: Reading, plan: list[Piece], layout: Layout, faults: _Faults, notes: Counter[str], bar: tqdm
 ) -> Iterator[Clip]:
     """The clips of a shard that are as they must be."""
     for piece in plan:
-        for clip in reader.read(piece, options, faults):
-            clip = fitted_clip(clip, options.clip_resolution)
+        for clip in reading.read(piece, faults, notes):
             try:
                 check_layout(clip, layout)
             except ValueError as error:

@@ -86,6 +86,7 @@ class Manifest(Options):
     files: list[FileEntry] = option(..., "the files")
     shards: list[int] = option(..., "frames of each shard")
     skipped: Skipped = option(Skipped(), "clips left out")
+    notes: dict[str, int] = option({}, "what is worth telling of the others, counted")
     source: Source = option(..., "what it was made from")
 
     def plain(self) -> dict[str, Any]:

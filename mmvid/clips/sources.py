@@ -18,7 +18,7 @@ from mmvid.storage import File
 
 Camera = Literal["auto", "aux1", "main", "both"]
 
-_SPLIT_WORDS = {"train": "train", "training": "train", "dev": "dev", "test": "test"} | dict.fromkeys(
+SPLIT_WORDS = {"train": "train", "training": "train", "dev": "dev", "test": "test"} | dict.fromkeys(
     ("validate", "val", "valid", "validation"), "validate"
 )
 
@@ -162,13 +162,13 @@ def _located(data: str, files: list[File]) -> list[Located]:
     parts = [storage.absolute(file.place).removeprefix(start).strip("/").split("/") for file in files]
     if len(files) == 1 and parts == [[""]]:  # `data` is the file
         return [Located(files[0], _of_name(files[0]) or "train", (files[0].name,))]
-    words = [_SPLIT_WORDS.get(names[0].lower()) if len(names) > 1 else None for names in parts]
+    words = [SPLIT_WORDS.get(names[0].lower()) if len(names) > 1 else None for names in parts]
     if not any(words):  # one folder above the splits' is common: the data set's name in an archive
         above = {names[0] for names in parts if len(names) > 2}
-        if len(above) == 1 and any(_SPLIT_WORDS.get(names[1].lower()) for names in parts if len(names) > 2):
+        if len(above) == 1 and any(SPLIT_WORDS.get(names[1].lower()) for names in parts if len(names) > 2):
             return _located(storage.join(data, above.pop()), files)
     if not any(words):
-        own = _SPLIT_WORDS.get(storage.name_of(start).lower())  # `data` is a split's folder
+        own = SPLIT_WORDS.get(storage.name_of(start).lower())  # `data` is a split's folder
         words = [own or _of_name(file) or "train" for file in files]
         kept = [tuple(names) for names in parts]
     else:
@@ -176,12 +176,16 @@ def _located(data: str, files: list[File]) -> list[Located]:
         if outside:
             raise ValueError(f"{outside[0]} lies in no split's folder, other files of {data} do")
         kept = [tuple(names[1:]) for names in parts]
-    final = _final_splits({word for word in words if word}, data)
+    final = final_splits({word for word in words if word}, data)
     return [Located(file, final[word], names) for file, word, names in zip(files, words, kept, strict=True)]
 
 
-def _final_splits(words: set[str], data: str) -> dict[str, str]:
-    """Publishers' splits -> ours, of which the last is the one to report on."""
+def final_splits(words: set[str], data: str) -> dict[str, str]:
+    """Publishers' splits -> ours, of which the last is the one to report on.
+
+    Raises:
+        ValueError: if there are dev, validate and test, one more than we have.
+    """
     if words >= {"dev", "validate", "test"}:
         raise ValueError(f"{data} has dev, validate and test, of which two at most can be taken; leave one out")
     final = {"train": "train", "dev": "dev", "validate": "validate", "test": "validate"}
@@ -191,5 +195,5 @@ def _final_splits(words: set[str], data: str) -> dict[str, str]:
 def _of_name(file: File) -> str | None:
     """The split in the name of a file such as `bair_pushing_test.hdf5`."""
     words = Counter(file.name.lower().replace(".", "_").replace("-", "_").split("_"))
-    found = {split for word, split in _SPLIT_WORDS.items() if word in words}
+    found = {split for word, split in SPLIT_WORDS.items() if word in words}
     return found.pop() if len(found) == 1 else None

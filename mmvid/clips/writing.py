@@ -13,7 +13,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -34,6 +34,8 @@ from mmvid.clips.manifest import (
 )
 from mmvid.config import Options, option
 from mmvid.durable import replacing
+
+SplitBy = Literal["trajectory", "frame"]
 
 TABLE = "clips.arrow"
 SCHEMA = pa.schema(
@@ -69,6 +71,7 @@ class Shard(Options):
     rows: list[Row] = option(..., "its clips, in order")
     files: list[FileEntry] = option(..., "its files; none where it has no clips")
     skipped: Skipped = option(Skipped(), "clips left out")
+    notes: dict[str, int] = option({}, "what is worth telling of the others, counted")
 
 
 def write_shard(folder: Path, number: int, layout: Layout, clips: Iterable[Clip]) -> Shard:
@@ -150,8 +153,12 @@ def write_table(
     dev_share: float,
     validate_share: float,
     seed: int,
+    by: SplitBy = "trajectory",
 ) -> Manifest:
     """Writes the table of all clips, their splits decided; the manifest of the store, still to be written.
+
+    Args:
+        by: what lies in one split only: a trajectory, or just a clip, so that a trajectory may lie in two.
 
     Raises:
         ValueError: if there are no clips, an id comes twice, or a trajectory lies in two splits.
@@ -166,10 +173,13 @@ def write_table(
     id, times = Counter(row.id for _, row in rows).most_common(1)[0]
     if times > 1:
         raise ValueError(f"{source.folder}: {times} clips have the id {id!r}")
-    splits = split_trajectories(
-        ((row.trajectory, row.split) for _, row in rows), dev_share=dev_share, validate_share=validate_share, seed=seed
-    )
-    listed = [row.model_dump() | {"split": splits[row.trajectory], "shard": number} for number, row in rows]
+    units = [row.trajectory if by == "trajectory" else row.id for _, row in rows]
+    found = zip(units, (row.split for _, row in rows), strict=True)
+    splits = split_trajectories(found, dev_share=dev_share, validate_share=validate_share, seed=seed)
+    listed = [
+        row.model_dump() | {"split": splits[unit], "shard": number}
+        for unit, (number, row) in zip(units, rows, strict=True)
+    ]
     listed.sort(key=lambda row: SPLITS.index(row["split"]))  # stable: the order of a split is the source's
     with replacing(folder / TABLE) as path, pa.OSFile(str(path), "wb") as file:
         with pa.ipc.new_file(file, SCHEMA) as writer:

@@ -93,15 +93,18 @@ class Loader:
     def __iter__(self) -> Iterator[Batch]:
         if self.count == 0:
             return
+        for rows in self._numbers():
+            yield self.read(rows if self.chosen is None else self.chosen[rows])
+
+    def read(self, rows: np.ndarray) -> Batch:
+        """The videos of these rows of the split, int64 ``(B,)``, whatever the order of the epoch."""
         if self._rows is None:
             self._rows = _Rows(self.store, self.split, self.sizes, self.frames)
-        for rows in self._numbers():
-            rows = rows if self.chosen is None else self.chosen[rows]
-            batch = self._rows.batch(rows, self.labelled)
-            self.words.add(batch, self.split, rows)
-            if self.relabel is not None:
-                self.relabel(batch, rows)
-            yield batch
+        batch = self._rows.batch(rows, self.labelled)
+        self.words.add(batch, self.split, rows)
+        if self.relabel is not None:
+            self.relabel(batch, rows)
+        return batch
 
     def _numbers(self) -> Iterator[np.ndarray]:
         """The row numbers of each batch of this rank."""

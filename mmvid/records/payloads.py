@@ -45,16 +45,20 @@ def parse_record(payload: bytes, parse: Callable[[bytes], Record] = example.pars
         raise BadRecord("unreadable", str(error)) from error
 
 
-def read_video(schema: "Schema", record: Record) -> Video:
-    """The video of a parsed record; see `decode_video`."""
+def read_video(schema: "Schema", record: Record, views: bool = False) -> Video:
+    """The video of a parsed record; see `decode_video`.
+
+    Args:
+        views: leaves the frames in the record, which they then keep alive, and leaves out means that are not stored.
+    """
     id = _id(schema, record)
     labels = _labels(schema, record, id)
     features = _features(schema, record, id)
-    frames = _frames(schema, record, id)
+    frames = _frames(schema, record, id, views)
     for modality, rows in frames.items():
-        if modality not in features:
+        if modality not in features and not views:
             features[modality] = mean_frame(rows, *schema.features[modality].quantised_range)
-    if not features:
+    if not features and not frames:
         raise BadRecord("no feature", f"no feature of schema {schema.name}; {keys_of(record)}", id)
     return Video(id, labels, features, frames, len(next(iter(frames.values()))) if frames else 1)
 
@@ -133,7 +137,7 @@ def _features(schema: "Schema", record: Record, id: str) -> dict[str, np.ndarray
     return features
 
 
-def _frames(schema: "Schema", record: Record, id: str) -> dict[str, np.ndarray]:
+def _frames(schema: "Schema", record: Record, id: str, views: bool) -> dict[str, np.ndarray]:
     frames = {}
     if not record.lists:
         return frames
@@ -150,7 +154,8 @@ def _frames(schema: "Schema", record: Record, id: str) -> dict[str, np.ndarray]:
             continue
         if rows.shape[1] != size:
             raise BadRecord("length", f"frames of {key!r} have {rows.shape[1]} values, expected {size}", id)
-        rows = rows.copy()  # free of the record, whose other frames would be kept alive by a view
+        if not views:
+            rows = rows.copy()  # free of the record, whose other frames would be kept alive by a view
         if rows.dtype != np.uint8:
             _check_finite(rows.reshape(-1), key, id)
         frames[modality] = rows

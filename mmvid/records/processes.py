@@ -13,6 +13,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
@@ -34,10 +35,7 @@ def run_in_processes(
         ChildProcessError: if a process was killed.
         Exception: what the function raised. The other processes are killed then.
     """
-    # Forking a process that has threads, as torch and MLflow start them, may lock it up.
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context = multiprocessing.get_context(method)
-    context.set_forkserver_preload(["__main__", function.__module__, *modules])
+    context = start_method([function.__module__, *modules])
     waiting = collections.deque(tasks)
     running: dict[Connection, tuple[BaseProcess, T]] = {}
     try:
@@ -59,9 +57,23 @@ def run_in_processes(
             receiver.close()
 
 
-def _work(function: Callable[[T], None], task: T, sender: Connection) -> None:
+def start_method(modules: Iterable[str]) -> BaseContext:
+    """How processes are started here; `modules` are imported once, not in every one of them."""
+    # Forking a process that has threads, as torch and MLflow start them, may lock it up.
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(method)
+    context.set_forkserver_preload(["__main__", *modules])
+    return context
+
+
+def serve() -> None:
+    """Begins a process that works for another: it leaves Ctrl-C to that one, and ends when that one does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; the parent sees to its children
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _work(function: Callable[[T], None], task: T, sender: Connection) -> None:
+    serve()
     try:
         function(task)
     except Exception as error:

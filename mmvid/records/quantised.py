@@ -9,12 +9,13 @@ Source: google/youtube-8m, `utils.Dequantize` and the readers' padding.
 import numpy as np
 
 
-def dequantise(q, low: float = -2.0, high: float = 2.0):
+def dequantise(q, low: float = -2.0, high: float = 2.0, out=None):
     """The float32 values of quantised features: `q * (high - low) / 255 + (high - low) / 512 + low`.
 
     Args:
         q: uint8 numpy array or torch tensor of any shape.
         low, high: the quantiser's range.
+        out: of a tensor, the float32 tensor of its shape to write to.
 
     Returns:
         An array, or a tensor on the same device, of q's shape.
@@ -22,7 +23,7 @@ def dequantise(q, low: float = -2.0, high: float = 2.0):
     scale = (high - low) / 255
     bias = (high - low) / 512 + low
     if not isinstance(q, np.ndarray):
-        return q.float().mul_(scale).add_(bias)
+        return (q.float() if out is None else out.copy_(q)).mul_(scale).add_(bias)
     values = q.astype(np.float32)
     values *= np.float32(scale)
     values += np.float32(bias)

@@ -1,7 +1,8 @@
 """What a model does on the split `gate`: metrics of all videos and of slices, what it costs, and how sure all that is.
 
-The slices are the videos with text, those without, and `rare`: the half of the classes that fewest videos of `train`
-have. Of them GAP and mAP are taken over the items and labels of these classes alone.
+The slices are the videos with text, those without, `rare`: the half of the classes that fewest videos of `train` have,
+and of a classifier that reads words the videos with a word that it knows. Of rare classes GAP and mAP are taken over
+the items and labels of these classes alone.
 """
 
 import dataclasses
@@ -27,6 +28,8 @@ from mmvid.packaging import Package
 from mmvid.predictions import Predictions
 from mmvid.records.batches import Batch
 from mmvid.records.store import Store
+from mmvid.records.textset import TextSet
+from mmvid.records.words import NO_WORDS, Words, numbers_for
 
 SPLIT = "gate"
 _TIMED, _WARM = 40, 5  # videos scored one at a time, and those before that are not timed
@@ -73,27 +76,39 @@ class _Rated:
         return {"segment_map": MeanAveragePrecision(items, videos, float("nan"))}
 
 
-def measure(package: Package, store: Store, *, progress: bool = False) -> Measured:
+def measure(package: Package, store: Store, textset: TextSet | None = None, *, progress: bool = False) -> Measured:
     """Scores the split `gate` and times single videos.
 
+    Args:
+        package: the classifier.
+        store: the data set.
+        textset: the words of its titles and keywords, for a classifier that reads words. It may be another one than
+            that of its training: words go by their spelling, and those that the classifier does not know are left out.
+        progress: whether to show a progress bar.
+
     Raises:
-        ValueError: if the split has no videos, or some without labels.
+        ValueError: if the split has no videos, or some without labels, or words are read and there are none.
     """
     counts = store.counts(SPLIT)
     if not counts.videos or counts.labelled < counts.videos:
         raise ValueError(f"{store.folder} must have labelled videos in {SPLIT}, {counts.labelled} have labels")
-    if package.model.reads_text:
-        raise ValueError(f"{package.name} reads text, and the gate measures models of features only")
+    words = words_of(package, textset)
     rated = _Rated()
     predictions, metrics = experiment.predict_split(
-        package.model, store, SPLIT, key=package.key, progress=progress, watch=rated.watch
+        package.model, store, SPLIT, key=package.key, words=words, progress=progress, watch=rated.watch
     )
     _, videos = np.unique(np.array(predictions.ids), return_inverse=True)
-    measures = _measures(predictions, videos, store) | rated.measure(videos, predictions.num_classes)
+    measures = _measures(predictions, videos, store, words) | rated.measure(videos, predictions.num_classes)
     ones = np.ones(videos.max() + 1, int)
     metrics |= {name: measures[name](ones) for name in measures if name.startswith("rare/")}
     known = {name: value for name, value in metrics.items() if value == value}
-    return Measured(known | costs(package, store), measures, len(ones), predictions, store.digest)
+    return Measured(known | costs(package, store, words), measures, len(ones), predictions, store.digest)
+
+
+def words_of(package: Package, textset: TextSet | None) -> Words:
+    """The words of a text set in a package's own numbers, where it reads words."""
+    numbers = None if textset is None else numbers_for(textset, package.words)
+    return experiment.words_of(package.model, textset, numbers)
 
 
 def rare_classes(store: Store) -> np.ndarray:
@@ -104,10 +119,10 @@ def rare_classes(store: Store) -> np.ndarray:
     return rare
 
 
-def costs(package: Package, store: Store) -> dict[str, float]:
+def costs(package: Package, store: Store, words: Words = NO_WORDS) -> dict[str, float]:
     """Parameters, megabytes (10^6 bytes) of weights, and the median milliseconds of scoring one video."""
     weights = list(package.model.state_dict().values())
-    loader = experiment.batches(store, SPLIT, package.model, 1)
+    loader = experiment.batches(store, SPLIT, package.model, 1, words=words)
     spent = []
     with torch.inference_mode():
         for batch in islice(loader, _WARM + _TIMED):
@@ -152,12 +167,14 @@ def intervals(measured: Measured, *, draws: int, confidence: float, seed: int) -
     return {name: interval(again(ones), values[name], confidence or 0.95) for name, again in measured.measures.items()}
 
 
-def _measures(predictions: Predictions, videos: np.ndarray, store: Store) -> dict[str, Measure]:
+def _measures(predictions: Predictions, videos: np.ndarray, store: Store, words: Words) -> dict[str, Measure]:
     ranked = predictions.ranked()
     labels = np.repeat(np.arange(len(predictions)), np.diff(predictions.offsets)), predictions.labels.astype(np.int64)
     measures = dict(ranking_measures(ranked, labels, videos))
     with_text = store.has_text(SPLIT)
     groups = {"with_text": with_text, "without_text": ~with_text} if with_text.any() else {}
+    if words.fields:
+        groups["with_known_word"] = words.known(SPLIT)
     for name, rows in groups.items():
         if rows.any():
             found = ranking_measures(ranked, labels, videos, rows=rows)

@@ -11,7 +11,7 @@ import sys
 from mlflow import MlflowClient, MlflowException, register_model
 
 from mmvid.registry.claim import Claim, claimed
-from mmvid.runs import Finished
+from mmvid.runs import Finished, load_run
 
 ALIASES = ("candidate", "champion", "previous")
 INTENT = "mmvid.moving"  # tag of a registered model: the aliases that are being moved, as JSON
@@ -45,6 +45,30 @@ def version_of(name: str, run: Finished) -> str | None:
     return str(found[0].version) if found else None
 
 
+def run_behind(model: str) -> Finished:
+    """The run whose model a registered version holds, as it is now: an alias may point elsewhere tomorrow.
+
+    Args:
+        model: `models:/name/version` or `models:/name@alias`.
+
+    Raises:
+        ValueError: if there is no such version, or its run is gone.
+    """
+    name, at, alias = model.removeprefix("models:/").partition("@")
+    client = MlflowClient()
+    try:
+        if at:
+            version = client.get_model_version_by_alias(name, alias)
+        else:
+            name, _, number = name.rpartition("/")
+            version = client.get_model_version(name, number)
+    except MlflowException as error:
+        if error.error_code not in _MISSING:
+            raise
+        raise ValueError(f"there must be a registered model version {model}, there is none") from error
+    return load_run(version.run_id or version.tags["mmvid.run"])
+
+
 def model_uri(run: Finished) -> str:
     """Where a run's model is.
 
@@ -65,6 +89,11 @@ def aliased(name: str, alias: str, client: MlflowClient | None = None) -> str | 
         if error.error_code in _MISSING:  # no such model, no such alias
             return None
         raise  # a registry that cannot be reached has a champion all the same
+
+
+def run_of(name: str, version: str) -> str:
+    """The id of the run that a version came from."""
+    return MlflowClient().get_model_version(name, version).run_id
 
 
 def crown(name: str, version: str, *, expected: str | None, client: MlflowClient | None = None) -> bool:

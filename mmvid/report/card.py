@@ -12,7 +12,13 @@ from mmvid.report.table import markdown
 
 LONGEST = 5000
 _METRICS = ("gap", "map", "hit_at_1", "perr", "segment_map")
-_SLICES = {"": "all", "with_text": "with text", "without_text": "without text", "rare": "rarest half of the classes"}
+_SLICES = {
+    "": "all",
+    "with_text": "with text",
+    "without_text": "without text",
+    "with_known_word": "with a known word",
+    "rare": "rarest half of the classes",
+}
 
 
 @dataclasses.dataclass(frozen=True)

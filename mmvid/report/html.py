@@ -73,6 +73,13 @@ def element(name: str, content: str | Sequence[str] = "", kind: str = "") -> Mar
     return Markup(f"<{name}{given}>{inner}</{name}>")
 
 
+def link(text: str, address: str) -> Markup:
+    """A link that opens beside the page; only the text where there is no address."""
+    if not address:
+        return _text(text)
+    return Markup(f'<a href="{escape(address)}" target="_blank" rel="noopener">{escape(text)}</a>')
+
+
 def prose(text: str) -> list[Markup]:
     """Text in which what stands between backticks is code."""
     parts = text.split("`")

@@ -101,8 +101,13 @@ def as_markdown(textset: TextSet, store: Store) -> str:
 
 def as_page(textset: TextSet, store: Store) -> str:
     """The whole report as a page."""
-    parts = [html.element("h1", f"Text of {store.title}")]
-    parts += [html.element("p", html.prose(sentence), "note") for sentence in _facts(textset, store)]
+    title = f"Text of {store.title}"
+    return html.page(title, [html.element("h1", title), *page_parts(textset, store)])
+
+
+def page_parts(textset: TextSet, store: Store) -> list[html.Markup]:
+    """The report for a page of its own or as a part of another."""
+    parts = [html.element("p", html.prose(sentence), "note") for sentence in _facts(textset, store)]
     for table in tables(textset):
         right = [name for name in table.header[1:] if name != "of"]
         rows = [[f"{cell:.4f}" if isinstance(cell, float) else cell for cell in row] for row in table.rows]
@@ -117,7 +122,7 @@ def as_page(textset: TextSet, store: Store) -> str:
             html.element("h2", found.heading),
             html.table(["word", found.unit, ""], rows, words=["word"], numbers=[found.unit]),
         ]
-    return html.page(f"Text of {store.title}", parts)
+    return parts
 
 
 def _facts(textset: TextSet, store: Store) -> list[str]:

@@ -105,6 +105,50 @@ def read_records(
         report(CorruptRecord(path, offset, *fault))
 
 
+class RecordFile:
+    """One TFRecord file that is open, and its records at known bytes; a forward order costs no searching."""
+
+    def __init__(self, path: str | os.PathLike, file: BinaryIO, capacity: int):
+        self.path, self._file, self._capacity = path, file, capacity
+        self._place = 0
+
+    def read(self, offset: int) -> bytes:
+        """The payload of the record that begins at `offset`, in uncompressed bytes.
+
+        Raises:
+            CorruptRecord: if it is damaged. OSError: if the file cannot be read.
+        """
+        if offset != self._place:
+            self._file.seek(offset)
+        self._place = -1  # until it is known
+        try:
+            header = self._file.read(12)
+            fault = _header_fault(header, self._capacity - offset)
+            if fault:
+                raise CorruptRecord(self.path, offset, *fault)
+            length = _HEADER.unpack(header)[0]
+            payload = self._file.read(length) if length <= _PIECE else _read_long(self._file, length)
+            tail = self._file.read(4)
+        except _GZIP_FAULTS as error:
+            raise CorruptRecord(self.path, offset, "gzip", f"the gzip stream is damaged ({error})") from error
+        if len(tail) < 4:
+            found = 12 + len(payload) + len(tail)
+            raise CorruptRecord(self.path, offset, "truncated", _truncation(length + 16, found))
+        got, want = masked_crc32c(payload), _CHECKSUM.unpack(tail)[0]
+        if got != want:
+            what = f"payload checksum is {got:08x}, its trailer says {want:08x}"
+            raise CorruptRecord(self.path, offset, "payload checksum", what)
+        self._place = offset + length + 16
+        return payload
+
+
+@contextlib.contextmanager
+def opened_records(path: str | os.PathLike) -> Iterator[RecordFile]:
+    """Opens a TFRecord file, plain or gzip, on disk or on S3, for reading records at known bytes."""
+    with _opened(path) as (file, capacity):
+        yield RecordFile(path, file, capacity)
+
+
 def write_records(path: str | os.PathLike, payloads: Iterable[bytes]) -> int:
     """Writes a plain TFRecord file, all of it or none.
 

@@ -23,7 +23,7 @@ def here(job, monkeypatch):
     monkeypatch.setenv("MMVID_HOME", str(job.folder / "data"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", job.tracking)
     mlflow.set_tracking_uri(job.tracking)
-    names = ("dry", "carded", "copied", "race", "kept")
+    names = ("dry", "carded", "copied", "race", "kept", "read")
     # Of 70 videos no small gain is sure: what is asked for is that more draws than not have one.
     rules = (
         "{metric: gap, draws: 200, confidence: 0.5, losses: {rare: 0.5}, paper: arXiv:1706.05461, table: '4', row: MoE}"
@@ -145,6 +145,23 @@ def race(folder: Path, runs: list[str]) -> None:
     first = "beats the champion's" in said[1][0]
     assert first == ("there is no champion yet" in said[0][0]) != ("does not beat" in said[0][0])
     assert aliased("race", "previous") == (None if not first else {"1": "2", "2": "1"}[str(champion.version)])
+
+
+def test_classifiers_of_words_are_measured_on_the_text_set_that_they_read(here, capsys):
+    put_forward(here, "train_unigram", "read")
+    version = MlflowClient().get_model_version_by_alias("read", "champion")
+    run = here.runs("train_unigram")[-1]
+    promotion = MlflowClient().get_run(version.tags["mmvid.promotion"])
+    for metric in ("gap", "with_known_word/gap", "with_known_word/videos"):  # what training had measured, again
+        assert promotion.data.metrics[f"candidate/{metric}"] == pytest.approx(run.data.metrics[f"gate/{metric}"])
+    (row,) = [line for line in version.description.splitlines() if line.startswith("| with a known word")]
+    assert f"{run.data.metrics['gate/with_known_word/gap']:.4f} [" in row.replace("(", "[")
+    put_forward(here, "train_keywords", "read")  # reads other words of the same set; both are measured on it
+    assert "with_known_word" not in capsys.readouterr().err
+    (measured, *_) = [each for each in here.runs("measure") if each.data.tags["mlflow.runName"] == "measure champion"]
+    assert measured.data.tags["mmvid.input.text"] == run.data.tags["mmvid.input.text"]
+    with pytest.raises(ValueError, match="^text_set must be given, or made again by build_text: .* is not a text set"):
+        put_forward(here, "train_keywords", "read", "--text_set", str(here.folder))
 
 
 @pytest.mark.slow

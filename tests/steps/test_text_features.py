@@ -56,7 +56,10 @@ def test_a_mixture_of_experts_reads_text_that_is_made_on_the_way(data, capsys):
     store.verify()
     assert store.shapes.features == {"audio": 4, "keywords": 4, "title": 512}
     assert trained.data.tags["mmvid.input.data"] == store.digest
-    assert trained.data.metrics["validate/with_text/videos"] == 40
+    metrics = trained.data.metrics
+    assert metrics["validate/with_text/videos"] == 40
+    assert metrics["train/commonest_label"] == store.label_counts("train").argmax()
+    assert 0 < metrics["validate/without_commonest/with_text/gap"] <= 1
 
     # What the encoder of the trained model makes of the raw text is what training read.
     package = serving.load_logged(trained.data.tags["mmvid.model"])

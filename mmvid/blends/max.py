@@ -1,0 +1,15 @@
+"""The highest of the members' scores, class by class (Wang et al. 2017, section 4.2: "max")."""
+
+from torch import Tensor
+
+from mmvid.blends import Blend, Pairs
+from mmvid.config import Options
+
+
+class Config(Options):
+    """The maximum; it has no options."""
+
+
+class Model(Blend):
+    def forward(self, pairs: Pairs) -> Tensor:
+        return pairs.scores.amax(dim=0)

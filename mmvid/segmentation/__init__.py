@@ -1,0 +1,1 @@
+"""Segmentation: a mask for each frame, decoded from an encoder's latents, or from the frame itself by the U-Net."""

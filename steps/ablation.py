@@ -1,0 +1,326 @@
+"""The papers' tables from promoted models: recipes found or run, cells with spread and interval, a report with figures.
+
+    mlflow run . -e ablation -P table=table5 -P missing=train -P seeds=0,1,2
+    mlflow run . -e ablation -P table=all -P data=/data/audioset -P schema=audioset
+    python -m steps.ablation --table table4 --missing train
+
+Reads  registry/tables/<table>.yaml; the data set at --data; finished runs of the rows' recipes, each with its seeds.
+       With --missing train what is missing is trained, else it is shown as missing.
+Logs   each table as .md, .csv, .tex and .png, report.html with all of them and interactive figures; a nested run for
+       what was trained; the best seed on `gate` of each row goes before the gate of the row's registered model.
+"""
+
+import contextlib
+import dataclasses
+import sys
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+from tqdm import tqdm
+
+from mmvid import blends, classifiers, predictions
+from mmvid.config import Options, deciding, option, parse
+from mmvid.console import run_command
+from mmvid.dataset import DataConfig, open_dataset
+from mmvid.experiment import training_options
+from mmvid.links import run_address
+from mmvid.metrics.bootstrap import bootstrap, interval, ranking_measures
+from mmvid.records.store import Store
+from mmvid.records.textset import TextSet
+from mmvid.records.words import Words
+from mmvid.registry import versions
+from mmvid.report import ablation, label_curves, recipes
+from mmvid.report import text as text_report
+from mmvid.report.ablation import Champion, Filled, Made, Result
+from mmvid.report.html import Markup
+from mmvid.report.recipes import Population, Recipe, Sizes, Table
+from mmvid.runs import Command, Finished, Run, load_run
+from mmvid.tasks import NotComputedError, Task
+from mmvid.textual import TextConfig
+from steps.build_text import find_or_build
+from steps.ensemble import find_or_blend
+from steps.promote import promoted
+from steps.train import train
+
+SPLIT = "validate"
+STATISTICS = "table1"  # no recipes: what there is of titles and keywords
+FIGURE5 = "table5"  # the table whose rows Figure 5 draws
+CONFIDENCE = 0.95
+
+
+class AblationConfig(Options):
+    """Tables."""
+
+    table: str = option("all", f"{', '.join([STATISTICS, *recipes.names()])}, several with commas, or all")
+    missing: Literal["train", "show"] = option("show", "what has no finished run is trained, or shown as missing")
+    seeds: tuple[int, ...] = option((0, 1, 2), "seeds of each row", min_length=1)
+    sizes: Sizes = option("compact", "models for small data on small machines, or the papers'")
+    draws: int = option(1000, "bootstrap draws of the champions' intervals", ge=100)
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """What every row is made with."""
+
+    command: Command
+    config: AblationConfig
+    data: DataConfig
+    text: TextConfig
+    store: Store
+    frames: bool
+    bar: tqdm
+
+
+def main(argv: list[str]) -> None:
+    config, data, text = parse(argv, AblationConfig, DataConfig, TextConfig, about=__doc__)
+    wanted = chosen(config.table)
+    decided = deciding(config) | deciding(data) | deciding(text)
+    with Command() as command, command.start(Task("ablation", decided, {}, (), name="tables"), own=True) as run:
+        store = open_dataset(command, data)
+        filled, failures = make(command, run, config, data, text, store, wanted)
+        print("\n".join(ablation.as_markdown(each) for each in filled))
+        if failures:
+            raise ValueError(f"{len(failures)} rows could not be made: {'; '.join(failures)}")
+
+
+def chosen(words: str) -> list[str]:
+    """The tables that are asked for.
+
+    Raises:
+        ValueError: if there is none of a name, or its file is wrong.
+    """
+    there = [STATISTICS, *recipes.names()]
+    wanted = there if words == "all" else [word.strip() for word in words.split(",") if word.strip()]
+    for name in wanted:
+        if name not in there:
+            raise ValueError(f"table must be one of {', '.join(there)} or all, got {name!r}")
+    return wanted
+
+
+def make(
+    command: Command,
+    run: Run,
+    config: AblationConfig,
+    data: DataConfig,
+    text: TextConfig,
+    store: Store,
+    wanted: list[str],
+) -> tuple[list[Filled], list[str]]:
+    """Fills the tables and logs them.
+
+    Returns:
+        The tables, and a sentence for each row that failed.
+    """
+    tables = [recipes.read_table(name) for name in wanted if name != STATISTICS]
+    total = sum(len(config.seeds) for table in tables for row in table.rows if row.entry)
+    shown = sys.stderr.isatty()
+    filled, parts = [], []
+    with tqdm(total=total, desc="recipes", disable=not shown) as bar:
+        for table in tables:
+            filled.append(fill(Bench(command, config, data, text, store, table.frames, bar), table))
+            log_table(run, filled[-1])
+    figures = [drawn for each in filled if each.table.name == FIGURE5 for drawn in figure5(run, each)]
+    if STATISTICS in wanted and lacking(store, ("text",), text) is None:
+        textset = find_or_build(command, store, text)
+        run.text(f"{STATISTICS}.md", text_report.as_markdown(textset, store))
+        parts = text_report.page_parts(textset, store)
+    run.text("report.html", ablation.report(f"Tables: {store.title}", filled, figures, last=parts))
+    run.text("tables.md", "\n".join(ablation.as_markdown(each) for each in filled))
+    run.describe("\n".join(ablation.as_markdown(each, level=2) for each in filled)[:5000])
+    failures = [
+        f"{each.table.name}, {row.recipe.name}: {row.lack}" for each in filled for row in each.results if row.failed
+    ]
+    return filled, failures
+
+
+def fill(bench: Bench, table: Table) -> Filled:
+    """Makes every row of a table; one that fails is shown with its error, and the rest goes on."""
+    results: dict[str, Result] = {}
+    for row in table.rows:
+        results[row.name] = made(bench, table, row, results) if row.entry else Result(row)
+    return Filled(table, bench.store.title, tuple(results.values()))
+
+
+def made(bench: Bench, table: Table, row: Recipe, earlier: dict[str, Result]) -> Result:
+    """What came of a row: its runs, the promotion, the champion with its intervals."""
+    population = table.population_of(row)
+    prefix = f"{SPLIT}/" if population == "all" else f"{SPLIT}/{population}/"
+    if (lack := lacking(bench.store, row.needs, bench.text)) is not None:
+        bench.bar.update(len(bench.config.seeds))
+        return Result(row, lack=lack)
+    runs: dict[int, Finished] = {}
+    lacks, failed = [], False
+    for seed in bench.config.seeds if is_seeded(row) else bench.config.seeds[:1]:
+        bench.bar.set_postfix_str(f"{table.name}: {row.name}, seed {seed}")
+        try:
+            with contextlib.nullcontext() if bench.config.missing == "train" else bench.command.finding_only():
+                runs[seed] = run_recipe(bench, row, seed, [member_of(earlier[name], seed) for name in row.members])
+        except NotComputedError:
+            lacks.append(f"seed {seed} is missing: missing=train trains it")
+        except (ValueError, OSError) as error:
+            lacks.append(f"seed {seed}: {error}")
+            failed = failed or not isinstance(error, MemberMissingError)
+        bench.bar.update()
+    lack = "; ".join(lacks)
+    if not runs:
+        return Result(row, lack=lack, failed=failed)
+    first = table.columns[0].metric
+    best = max(runs.values(), key=lambda run: gate_value(run, prefix, first))
+    told = ""
+    if row.model:
+        try:
+            told = promoted(bench.command, row.model, best, store_of(best)).removeprefix("- ")
+        except ValueError as error:
+            told = f"{row.model}: not promoted, {error}"
+    rows = videos_of(best, population)
+    champion = champion_of(bench, table, row, best, population)
+    listed = tuple(Made(seed, run.id, run_address(run), run.metrics) for seed, run in runs.items())
+    return Result(row, listed, prefix, int(rows.sum()), champion, lack, told, failed)
+
+
+class MemberMissingError(ValueError):
+    """A member of an ensemble has no run."""
+
+
+def member_of(result: Result, seed: int) -> str:
+    """The run of a member for a seed; of one without seeds its only run."""
+    by_seed = {made.seed: made.run for made in result.made}
+    if seed in by_seed:
+        return by_seed[seed]
+    if len(by_seed) == 1 and not is_seeded(result.recipe):
+        return next(iter(by_seed.values()))
+    raise MemberMissingError(f"its member {result.recipe.name} has no run")
+
+
+def run_recipe(bench: Bench, row: Recipe, seed: int, members: list[str]) -> Finished:
+    """The finished run of a recipe, found or computed.
+
+    Raises:
+        NotComputedError: if there is none and nothing is to be computed.
+        ValueError: if the recipe's entry point or parameters are wrong, or it fails.
+    """
+    words = row.words(bench.config.sizes)
+    kind, _, name = row.entry.partition("_")
+    if kind not in RUNNERS:
+        raise ValueError(f"entry must begin with {' or '.join(f'{each}_' for each in RUNNERS)}, got {row.entry!r}")
+    try:
+        return RUNNERS[kind](bench, name, words, seed, members)
+    except SystemExit as error:  # `parse` has told what is wrong with a parameter
+        raise ValueError(f"{row.entry} does not take {' '.join(words)}: see the error above") from error
+
+
+def _train(bench: Bench, name: str, words: list[str], seed: int, members: list[str]) -> Finished:
+    seeded = ["--seed", str(seed)] if seed_matters(name) else []
+    return train(bench.command, [name, *words, *seeded], data=bench.data, text=bench.text, frames=bench.frames)
+
+
+def _blend(bench: Bench, name: str, words: list[str], seed: int, members: list[str]) -> Finished:
+    chosen, config = parse([name, *words], blends, about=__doc__)
+    return find_or_blend(bench.command, chosen, config, members)
+
+
+RUNNERS: dict[str, Callable[[Bench, str, list[str], int, list[str]], Finished]] = {"train": _train, "ensemble": _blend}
+
+
+def is_seeded(row: Recipe) -> bool:
+    """Whether a row is run once for each seed: what is counted has none."""
+    kind, _, name = row.entry.partition("_")
+    return kind != "train" or seed_matters(name)
+
+
+def seed_matters(name: str) -> bool:
+    return name not in classifiers.names() or "seed" in training_options(classifiers.load(name)).model_fields
+
+
+def lacking(store: Store, needs: tuple[str, ...], text: TextConfig) -> str | None:
+    """Why the data cannot give a row, or None."""
+    for need in needs:
+        if need == "text":
+            there = bool(text.titles) or any(store.has_text(split).any() for split in store.splits)
+        else:
+            there = need in store.shapes.features
+        if not there:
+            return f"not in this data: {store.title} has no {need}"
+    return None
+
+
+def gate_value(run: Finished, prefix: str, metric: str) -> float:
+    """What the seeds of a row are compared by: the metric of its videos on `gate`."""
+    name = f"gate/{prefix.removeprefix(f'{SPLIT}/')}{metric}"
+    return run.metrics.get(name, run.metrics.get("gate/gap", float("-inf")))
+
+
+def store_of(run: Finished) -> Store:
+    """The data that a run was trained on."""
+    return Store.open(run.tags["mmvid.data.store"])
+
+
+def videos_of(run: Finished, population: Population) -> np.ndarray:
+    """Which videos of validate a row's numbers are of, bool (N,)."""
+    store = store_of(run)
+    if population == "all":
+        return np.ones(store.count(SPLIT), bool)
+    if population == "with_text":
+        return store.has_text(SPLIT)
+    params = run.run.data.params
+    fields = tuple(word for word in ("title", "keywords") if word in params["text_fields"])
+    return Words(TextSet.open(run.tags["mmvid.text.set"]), fields, params["label_words"]).known(SPLIT)
+
+
+def champion_of(bench: Bench, table: Table, row: Recipe, best: Finished, population: Population) -> Champion | None:
+    """The champion of the row's registered model with intervals; None where there is none for these data."""
+    version = versions.aliased(row.model, "champion") if row.model else None
+    if version is None:
+        return None
+    run = load_run(versions.run_of(row.model, version))
+    if store_of(run).digest != store_of(best).digest:
+        return None
+    found = predictions.read(run.fetch("predictions") / f"{SPLIT}.arrow").select(videos_of(run, population))
+    labels = np.repeat(np.arange(len(found)), np.diff(found.offsets)), found.labels.astype(np.int64)
+    measures = ranking_measures(found.ranked(), labels, np.arange(len(found)))
+    measures = {column.metric: measures[column.metric] for column in table.columns if column.metric in measures}
+    if not measures or not len(found):
+        return None
+    drawn = bootstrap(measures, len(found), bench.config.draws, seed=0)
+    ones = np.ones(len(found), int)
+    intervals = {name: interval(measures[name](ones), drawn[name], CONFIDENCE) for name in measures}
+    return Champion(row.model, version, run.id, intervals)
+
+
+def log_table(run: Run, filled: Filled) -> None:
+    """Logs a table in every form, and its means as metrics."""
+    name = filled.table.name
+    run.text(f"{name}.md", ablation.as_markdown(filled))
+    run.text(f"{name}.csv", ablation.as_csv(filled))
+    run.text(f"{name}.tex", ablation.as_latex(filled))
+    run.figure(f"{name}.png", ablation.picture(filled))
+    run.report(ablation.means(filled))
+
+
+def figure5(run: Run, filled: Filled) -> list[tuple[str, Markup]]:
+    """Figure 5 of the rows with features, with text and with both that have runs; the first seed of each."""
+    store, found = None, {}
+    for name, candidates in CURVES.items():
+        rows = [each for each in filled.results if each.recipe.name in candidates and each.made]
+        if rows:
+            finished = load_run(rows[0].made[0].run)
+            store = store_of(finished)
+            read = predictions.read(finished.fetch("predictions") / f"{SPLIT}.arrow")
+            found[f"{name} ({rows[0].recipe.name.lower()})"] = read.select(videos_of(finished, filled.table.population))
+    if len(found) < 2:
+        return []
+    curves = label_curves.curves(found, store.names)
+    run.figure("figure5.png", label_curves.picture(curves, filled.data))
+    return [(f"Figure 5: GAP by label, {filled.data}", label_curves.figure(curves, filled.data))]
+
+
+CURVES = {
+    "video and audio": ("Visual + audio", "Audio"),
+    "text": ("Keywords", "Titles"),
+    "all": ("Visual + audio + keywords + title", "Audio + keywords + title"),
+}
+
+
+if __name__ == "__main__":
+    run_command(main)
