@@ -5,9 +5,9 @@
 
 Batches of 1152 numbers a frame (visual and audio), 4716 classes, on the device before the clock starts. Whole steps of
 ours are loss, penalty, backward, clipping and Adam under bf16 autocast. The plain ones are float32 without autocast,
-one operation after another as one would write them first: DBoF projects every frame and draws afterwards, the LSTM steps
-through the padding. Lengths are drawn from half the frames to all. The two take turns, round by round; shown are
-medians, and the peak of the device's memory beyond both models (on a CPU there is no such count).
+one operation after another as one would first write them: DBoF projects every frame and draws afterwards, the LSTM
+steps through the padding. Lengths are drawn from half the frames to all. The two take turns, round by round; shown
+are medians, and the peak of the device's memory beyond both models (on a CPU there is no such count).
 """
 
 import argparse
