@@ -3,6 +3,7 @@
     python -m benchmarks.train [--rounds 7]        # OMP_NUM_THREADS=1 where another process keeps a core busy
     python -m benchmarks.train --models            # every classifier that learns from features or frames, on a CPU
     python -m benchmarks.train --device cuda       # videos/s in bf16 beside float32; data resident on the GPU
+    python -m benchmarks.train --sizes             # an epoch's seconds for 1,000 videos, of small and large stores
 
 8 experts, 1152 inputs (visual and audio), 4716 classes, batches of 1024: the logits of gates and experts are one matrix
 product of 1024 x 1152 by 1152 x 80,172, or 189 GFLOP. Forward and backward take two such products, for the inputs need
@@ -18,6 +19,9 @@ step, each in a process of its own.
 
 `--models` takes whole steps of every classifier at its default size, on the same features and classes and 300 frames of
 a video, and says by torch's profiler how much of the CPU's time went into matrix products.
+
+`--sizes` trains logistic regression for an epoch, by the training loop, from stores of 1,000, 4,000 and 16,000 made
+videos: what a video costs must not grow with their number.
 """
 
 import argparse
@@ -26,20 +30,26 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import torch
+from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torch.nn import functional
 
+from benchmarks import epoch
 from mmvid import classifiers
-from mmvid.classifiers import Classifier, moe
+from mmvid.classifiers import Classifier, logistic, moe
 from mmvid.layers.text import TextOptions
 from mmvid.optimisation import clip_gradients
 from mmvid.records.batches import Batch, Shapes
-from mmvid.training import classification_loss
+from mmvid.records.loader import Loader
+from mmvid.records.store import Store
+from mmvid.training import TrainConfig, classification_loss, fit
 
 VIDEOS, CLASSES, EXPERTS = 1024, 4716, 8
 SHAPES = Shapes(classes=CLASSES, features={"visual": 1024, "audio": 128})
@@ -58,9 +68,14 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--rounds", type=int, default=7, help="rounds whose median is shown (default 7)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute (default cpu)")
     parser.add_argument("--models", action="store_true", help="every classifier at its default size, on a CPU")
+    parser.add_argument(
+        "--sizes", type=int, nargs="*", help="videos of stores to train an epoch of (default 1000 4000 16000)"
+    )
     parser.add_argument("--peak", choices=ROWS, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
-    if options.device == "cuda":
+    if options.sizes is not None:
+        compare_sizes(options.sizes or [1000, 4000, 16_000], options.rounds)
+    elif options.device == "cuda":
         compare_precisions(options.rounds)
     elif options.models:
         compare_models(options.rounds)
@@ -123,6 +138,56 @@ def compare_models(rounds: int) -> None:
         middle = statistics.median(seconds[name])
         shares = f"{FRAME_VIDEOS / middle:>14,.0f}{share_in_products(run):>13.0%}"
         print(f"{name:<16}{count:>12,}{middle:>10.3f}{shares}", flush=True)
+
+
+class FirstBatch:
+    """A dev set of next to nothing: what it costs is not timed."""
+
+    def __init__(self, store: Store):
+        self.loader = Loader(store, epoch.SPLIT, 32)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return islice(self.loader, 1)
+
+
+class Clock(Callback):
+    """CPU seconds from the start of an epoch to the end of its last batch."""
+
+    def on_train_epoch_start(self, trainer, module) -> None:
+        self.begin = time.process_time()
+
+    def on_train_batch_end(self, trainer, module, *_) -> None:
+        self.seconds = time.process_time() - self.begin
+
+
+def compare_sizes(sizes: list[int], rounds: int) -> None:
+    """Trains an epoch from stores of made videos, round by round, and prints what 1,000 videos cost."""
+    with tempfile.TemporaryDirectory() as folder:
+        seconds: dict[int, list[float]] = {size: [] for size in sizes}
+        for size in sizes:
+            (Path(folder) / str(size)).mkdir()
+            epoch.make(Path(folder) / str(size), size)
+        for number in range(rounds + 1):
+            for size, taken in seconds.items():
+                spent = train_epoch(Store.open(Path(folder) / str(size)))
+                if number:  # the first round warms up
+                    taken.append(spent)
+    load = "/".join(f"{value:.1f}" for value in os.getloadavg())
+    print(f"an epoch of logistic regression, batches of {TrainConfig().batch_size}; CPU seconds, load {load}")
+    print(f"{'videos':>10}{'s':>8}{'s for 1,000':>13}{'fastest':>9}{'slowest':>9}")
+    for size, taken in seconds.items():
+        per = [1000 * each / size for each in taken]
+        times = f"{statistics.median(per):>13.3f}{min(per):>9.3f}{max(per):>9.3f}"
+        print(f"{size:>10,}{statistics.median(taken):>8.2f}{times}", flush=True)
+
+
+def train_epoch(store: Store) -> float:
+    """CPU seconds of an epoch of logistic regression, reading and shuffling included, without dev."""
+    torch.manual_seed(0)
+    model, config, clock = logistic.Model(logistic.Config(), store.shapes), TrainConfig(epochs=1), Clock()
+    train = Loader(store, epoch.SPLIT, config.batch_size, shuffle=True)
+    fit(model, train, FirstBatch(store), config, callbacks=[clock], progress=False)
+    return clock.seconds
 
 
 def share_in_products(run: Callable[[], object]) -> float:
@@ -224,9 +289,10 @@ def make_batch(videos: int, device: str = "cpu", frames: int = 0) -> Batch:
     batch = Batch(ids=[""] * videos, features=features, labels=labels)
     if frames:
         batch.frames = {
-            name: torch.randn(videos, frames, size, generator=random) for name, size in SHAPES.features.items()
+            name: torch.randn(videos, frames, size, generator=random, device=device)
+            for name, size in SHAPES.features.items()
         }
-        batch.num_frames = torch.full((videos,), frames)
+        batch.num_frames = torch.full((videos,), frames, device=device)
     return batch
 
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -20,8 +20,9 @@ from mmvid.metrics import ranking
 from mmvid.metrics.segments import SegmentMeter
 from mmvid.packaging import Package
 from mmvid.predictions import Predictions
+from mmvid.presets import settle, unset
 from mmvid.records.batches import Batch, Shapes
-from mmvid.records.loader import Loader
+from mmvid.records.loader import Loader, Relabel
 from mmvid.records.store import Store
 from mmvid.records.streaming.split import SplitStream
 from mmvid.records.textset import TextSet
@@ -46,13 +47,40 @@ def training_options(member: ModuleType) -> type[TrainConfig] | type[CountConfig
     return with_defaults(TrainConfig, getattr(member, "TRAINING", {}))
 
 
+class Teacher(Protocol):
+    """Whose scores a training follows beside the labels, see `distillation`: the key of its run, and options."""
+
+    key: str
+    options: dict[str, Any]
+
+    def relabel(self, store: Store) -> Relabel: ...
+
+
+def given_training(member: ModuleType) -> type[TrainConfig] | type[CountConfig]:
+    """`training_options` for a command line: those that a preset of the member decides are empty until given."""
+    kind = training_options(member)
+    decided = frozenset(name for values in _training_presets(member).values() for name in values)
+    return unset(kind, decided) if decided else kind
+
+
+def settled_training(member: ModuleType, model: Options, given: Options) -> TrainConfig | CountConfig:
+    """The training of what was given, else of the preset that the model's options name, else of the defaults."""
+    return settle(training_options(member), given, _training_presets(member).get(getattr(model, "preset", ""), {}))
+
+
+def _training_presets(member: ModuleType) -> dict[str, dict[str, Any]]:
+    """What each preset of a member says of its training: the file's `TRAINING_PRESETS`."""
+    return getattr(member, "TRAINING_PRESETS", {})
+
+
 @dataclasses.dataclass(frozen=True)
 class Setup:
-    """A classifier by name, its options, and how to train it."""
+    """A classifier by name, its options, how to train it, and whom it learns from beside the labels."""
 
     name: str
     model: Options
     train: TrainConfig | CountConfig
+    teacher: Teacher | None = None
 
     @property
     def seed(self) -> int:
@@ -62,11 +90,16 @@ class Setup:
     def task(self, store: Store, textset: TextSet | None = None) -> Task:
         """The run that this setup on this data set is."""
         seeded = f", seed {self.seed}" if isinstance(self.train, TrainConfig) else ""
+        inputs = {"data": store.digest} | ({} if textset is None else {"text": textset.digest})
+        options, modules = deciding(self.model) | deciding(self.train), ("mmvid.experiment",)
+        if self.teacher is not None:
+            inputs, options = inputs | {"teacher": self.teacher.key}, options | self.teacher.options
+            modules = (*modules, "mmvid.distillation")
         return Task(
             entry=f"train_{self.name}",
-            options=deciding(self.model) | deciding(self.train),
-            inputs={"data": store.digest} | ({} if textset is None else {"text": textset.digest}),
-            modules=("mmvid.experiment", f"mmvid.classifiers.{self.name}"),
+            options=options,
+            inputs=inputs,
+            modules=(*modules, f"mmvid.classifiers.{self.name}"),
             name=f"{self.name} on {store.name}{seeded}",
         )
 
@@ -76,6 +109,7 @@ class Setup:
             "classifier": self.name,
             "model": self.model.model_dump(mode="json", by_alias=True),
             "train": self.train.model_dump(mode="json", by_alias=True),
+            **({} if self.teacher is None else {"teacher": {"key": self.teacher.key, **self.teacher.options}}),
         }
 
 
@@ -207,9 +241,17 @@ def train(
     words = words_of(model, textset)
     if model.reads_text:
         model.prepare(textset.vectors, word_counts(words))
-    size = setup.train.batch_size
     train = batches(
-        store, "train", model, size, words=words, learn=True, among=among, seed=setup.seed, train=setup.train
+        store,
+        "train",
+        model,
+        setup.train.batch_size,
+        words=words,
+        learn=True,
+        among=among,
+        seed=setup.seed,
+        train=setup.train,
+        relabel=None if setup.teacher is None else setup.teacher.relabel(store),
     )
     dev = batches(store, "dev", model, PREDICT_BATCH, words=words, learn=True)
     for split, loader in (("train", train), ("dev", dev)):
@@ -265,6 +307,7 @@ def batches(
     among: np.ndarray | None = None,
     seed: int = 0,
     train: TrainConfig | CountConfig | None = None,
+    relabel: Relabel | None = None,
 ) -> Loader | SplitStream | MemberLoader:
     """The batches of a split with what a classifier reads; they are streamed where the store has not its features.
 
@@ -279,6 +322,7 @@ def batches(
         among: which videos of the split may be read, bool (N,); None for all.
         seed: of that order.
         train: how it is trained, for the processes and the buffer of a stream.
+        relabel: makes other targets of the labels.
     """
     if isinstance(model, Ensemble):
         own = words.members if isinstance(words, MemberWords) else [NO_WORDS] * len(model.members)
@@ -289,6 +333,8 @@ def batches(
     if store.streamed(split) and set(model.modalities) & store.schema.features.keys():
         if among is not None:
             raise ValueError(f"{split} of {store.name} is streamed, where videos cannot be chosen; ingest it")
+        if relabel is not None:
+            raise ValueError(f"{split} of {store.name} is streamed, where no teacher can be followed; ingest it")
         options = train if isinstance(train, TrainConfig) else TrainConfig()
         # Models that read frames read their means from nowhere.
         return SplitStream(store, split, size, means=False, buffer=options.buffer, workers=options.readers, **what)
@@ -296,7 +342,7 @@ def batches(
         known = known_text(model, store, split, words)
         among = known if among is None else among & known
     shuffle = learn and split == "train" and "fitted_by_counts" not in model.traits
-    return Loader(store, split, size, shuffle=shuffle, among=among, **what)
+    return Loader(store, split, size, shuffle=shuffle, among=among, relabel=relabel, **what)
 
 
 def predict_split(

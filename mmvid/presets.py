@@ -17,15 +17,17 @@ Config = TypeVar("Config", bound=Options)
 
 
 @functools.cache
-def unset(kind: type[Options]) -> type[Options]:
-    """The options of a config with their checks, but none of them has a value until it is given."""
+def unset(kind: type[Options], names: frozenset[str] | None = None) -> type[Options]:
+    """The options of a config with their checks, but some (None: all) have no value until it is given."""
     fields: dict[str, Any] = {}
-    for name, field in kind.model_fields.items():
+    for name in kind.model_fields if names is None else sorted(names):
+        field = kind.model_fields[name]
         empty = copy.copy(field)
         empty.default, empty.annotation = None, field.annotation | None
         empty.description = f"{field.description}; empty: as the preset says"
         fields[name] = (empty.annotation, empty)
-    return create_model(f"Unset{kind.__name__}", __base__=Options, __doc__=kind.__doc__, **fields)
+    base = Options if names is None else kind
+    return create_model(f"Unset{kind.__name__}", __base__=base, __doc__=kind.__doc__, **fields)
 
 
 def settle(kind: type[Config], given: Options, preset: Mapping[str, Any]) -> Config:

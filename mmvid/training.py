@@ -15,6 +15,7 @@ from mmvid.epochs import EpochBatches
 from mmvid.layers import losses
 from mmvid.loop import Fitted, Learner, Report
 from mmvid.metrics.meters import RankingMeter
+from mmvid.mixup import mix
 from mmvid.optimisation import Clipping, UncorrectedEpsilonAdam, clip_gradients, staircase
 from mmvid.records.batches import Batch
 
@@ -36,6 +37,7 @@ class TrainConfig(Options):
     patience: int = option(4, "epochs without a better dev GAP before training stops; 0 never stops", ge=0)
     precision: loop.Precision = option("32", "arithmetic")
     ema: float = option(0.0, "decay of the weights' moving average, which is kept; 0 averages nothing", ge=0, lt=1)
+    mixup: float = option(0.0, "Beta parameter of the shares that two videos are mixed by; 0 mixes nothing", ge=0)
     seed: int = option(0, "seed of weights, order and dropout", ge=0)
     buffer: int = option(2048, "videos that each reader of a stream holds to shuffle them", ge=1)
     readers: int = option(0, "processes that read a stream; 0 reads in the process that trains", ge=0)
@@ -69,7 +71,8 @@ def fit(
         progress: whether to show a progress bar (a line an epoch where there is no terminal).
 
     Raises:
-        ValueError: if the loss becomes NaN or infinite; the message names the epoch.
+        ValueError: if the loss becomes NaN or infinite; the message names the epoch. Also if videos are to be mixed
+            whose words the model reads.
     """
     learner = Classifying(model, config)
     return loop.train(
@@ -97,11 +100,15 @@ class Classifying(Learner):
 
     def __init__(self, model: Classifier, config: TrainConfig):
         super().__init__()
+        if config.mixup and model.reads_text:
+            raise ValueError(f"mixup must be 0 for a model that reads words, which cannot be mixed, got {config.mixup}")
         self.model = model
         self.config = config
         self.meter = RankingMeter()
 
     def loss(self, batch: Batch) -> Tensor:
+        if self.config.mixup and batch.labels is not None:
+            batch = mix(batch, self.config.mixup)
         return classification_loss(self.model, batch, self.config.loss)
 
     def penalty(self) -> Tensor:

@@ -15,19 +15,22 @@ import tempfile
 from pathlib import Path
 from types import ModuleType
 
-from mmvid import classifiers, experiment, packaging, predictions, serving
+from mmvid import classifiers, ensemble_serving, experiment, packaging, predictions, serving
 from mmvid.config import Options, parse
 from mmvid.console import run_command
 from mmvid.dataset import DataConfig, open_dataset
-from mmvid.experiment import training_options
+from mmvid.distillation import Teacher, TeacherConfig
+from mmvid.experiment import given_training, settled_training, training_options
 from mmvid.layers.features import FeatureOptions
 from mmvid.layers.text import FIELDS, TextOptions
 from mmvid.records.store import Store
 from mmvid.records.textset import TextSet
+from mmvid.registry.versions import model_uri
 from mmvid.report.figures import precision_by_frequency
-from mmvid.runs import Command, Finished, Run, RunConfig, home
+from mmvid.runs import Command, Finished, Run, RunConfig, home, load_run
 from mmvid.text_encoder import TextEncoder
 from mmvid.textual import TextConfig
+from mmvid.training import TrainConfig
 from steps.build_text import find_or_build
 
 
@@ -61,22 +64,51 @@ def train(
     def feature_options(member: ModuleType) -> type[Options] | None:
         return text_features.FeaturesConfig if issubclass(member.Config, FeatureOptions) else None
 
-    name, model, training, said_text, features, said_data, control = parse(
-        argv, classifiers, training_options, text_options, feature_options, DataConfig, RunConfig, about=__doc__
+    name, model, said_training, learn, said_text, features, said_data, control = parse(
+        argv,
+        classifiers,
+        given_training,
+        teacher_options,
+        text_options,
+        feature_options,
+        DataConfig,
+        RunConfig,
+        about=__doc__,
     )
-    store = open_dataset(command, data or said_data, frames=frames or classifiers.load(name).Model.reads_frames)
+    member = classifiers.load(name)
+    training = settled_training(member, model, said_training)
+    store = open_dataset(command, data or said_data, frames=frames or member.Model.reads_frames)
     textset, encoder = None, text_features.encoder_of(store)
     if isinstance(model, TextOptions):
         textset = find_or_build(command, store, text or said_text)
     elif set(getattr(model, "modalities", ())) & set(FIELDS) - set(store.shapes.features):
         store, encoder = text_features.find_or_make(command, store, text or said_text, features)
-    setup = experiment.Setup(name, model, training)
+    setup = experiment.Setup(name, model, training, find_teacher(learn, store))
     return find_or_train(command, setup, store, textset, encoder, force=control.force, own=own)
 
 
 def text_options(member: ModuleType) -> type[TextConfig] | None:
     """The options of the text set, for a classifier that reads text or features of it."""
     return TextConfig if issubclass(member.Config, TextOptions | FeatureOptions) else None
+
+
+def teacher_options(member: ModuleType) -> type[TeacherConfig] | None:
+    """The options of a teacher, for a classifier that is trained by gradients."""
+    return TeacherConfig if issubclass(training_options(member), TrainConfig) else None
+
+
+def find_teacher(config: TeacherConfig | None, store: Store) -> Teacher | None:
+    """The teacher that is named, if one is.
+
+    Raises:
+        ValueError: if it is no model of ours, or none for this data set.
+    """
+    if config is None or not config.teacher:
+        return None
+    uri = config.teacher if ":/" in config.teacher else model_uri(load_run(config.teacher))
+    teacher = Teacher(ensemble_serving.load_logged(uri), config, home() / "teachers")
+    teacher.check(store)
+    return teacher
 
 
 def find_or_train(

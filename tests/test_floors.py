@@ -24,7 +24,7 @@ FLOORS = [
     },
     {"records", "clips", "runs"},
     {"links"},
-    {"classifiers", "encoders", "feature_cache", "labelled", "segmenters"},
+    {"classifiers", "encoders", "feature_cache", "labelled", "mixup", "segmenters"},
     {
         "blends",
         "clip_evaluation",
@@ -39,7 +39,7 @@ FLOORS = [
     {"logged", "packaging", "segmentation"},
     {"ensemble_package"},
     {"clipset", "dataset", "encoder_experiment", "experiment", "serving", "textual"},
-    {"encoder_serving", "ensemble_serving", "maskset", "served", "registry", "search"},
+    {"distillation", "encoder_serving", "ensemble_serving", "maskset", "served", "registry", "search"},
     {"bulk", "ensembling", "plugin", "report", "segmentation_serving", "served_encoder", "served_ensemble"},
     {"promotion", "served_segmenter", "upkeep"},
     {"steps"},

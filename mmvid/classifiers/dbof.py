@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from mmvid.classifiers import FrameClassifier
 from mmvid.config import Preset, option
+from mmvid.layers.features import Normalisation
 from mmvid.layers.frames import Sampling, SamplingOptions, unpack
 from mmvid.layers.gating import Gating, make_gate
 from mmvid.layers.head import Head
@@ -20,20 +21,24 @@ from mmvid.layers.slim import batch_norm
 from mmvid.records.batches import Batch, Shapes
 
 TRAINING = {"learning_rate": 0.002, "batch_size": 256}
-PAPER = {"norm_decay": 0.999, "dropout": 0.0}
+TRAINING_PRESETS = {"audioset": {"decay": 0.5, "decay_examples": 53_000}}
+COMPACT = {"projection": 1024, "hidden": 512, "experts": 2, "samples": 10, "norm_decay": 0.9, "dropout": 0.6}
+PAPER = {"norm_decay": 0.999, "dropout": 0.0, "normalisation": "per_modality"}
 
 
 class Config(SamplingOptions, Preset):
     """Deep bag of frames."""
 
     presets = {
-        "compact": {"projection": 1024, "hidden": 512, "experts": 2, "samples": 10, "norm_decay": 0.9, "dropout": 0.6},
+        "compact": COMPACT | {"normalisation": "per_modality"},
         "dbof_a": PAPER | {"projection": 8192, "hidden": 1024, "experts": 2, "samples": 30},
         "dbof_b": PAPER | {"projection": 16384, "hidden": 2048, "experts": 16, "samples": 60},
+        "audioset": COMPACT | {"normalisation": "none"},
     }
-    preset: Literal["compact", "dbof_a", "dbof_b"] = option(
-        "compact", "options that are not given; dbof_a and dbof_b are paper A's", decides=False
+    preset: Literal["compact", "dbof_a", "dbof_b", "audioset"] = option(
+        "compact", "options that are not given; dbof_a and dbof_b are paper A's, audioset is tuned there", decides=False
     )
+    normalisation: Normalisation | None = option(None, "L2 normalisation of the input; joint: the original's (preset)")
     samples: int | None = option(None, "frames that are drawn (preset)", ge=1)
     sampling: Sampling = option(
         "frames", "in training: all frames, `samples` of them drawn with replacement, or one run of `samples`"

@@ -1,15 +1,23 @@
 """Logistic regression on video-level features: the starter code's `LogisticModel`, the baseline of every table."""
 
+from typing import Literal
+
 from torch import Tensor, nn
 
 from mmvid.classifiers import VectorClassifier
-from mmvid.config import option
-from mmvid.layers.features import FusionOptions
+from mmvid.config import Preset, option
+from mmvid.layers.features import FusionOptions, Normalisation
 from mmvid.records.batches import Batch, Shapes
 
 
-class Config(FusionOptions):
+class Config(FusionOptions, Preset):
     """Logistic regression."""
+
+    presets = {"compact": {"normalisation": "per_modality"}, "audioset": {"normalisation": "per_modality"}}
+    preset: Literal["compact", "audioset"] = option(
+        "compact", "options that are not given; audioset is tuned on AudioSet", decides=False
+    )
+    normalisation: Normalisation | None = option(None, "L2 normalisation of the input; joint: the original's (preset)")
 
     l2_penalty: float = option(1e-8, "penalty on the weights", ge=0, search=(1e-9, 1e-5), log=True)
 

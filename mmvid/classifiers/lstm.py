@@ -1,7 +1,7 @@
 """Stacked LSTM over all frames (Hochreiter and Schmidhuber 1997; the starter code's `LstmModel`; paper A, 4.1).
 
-The last layer's hidden state at a video's last frame goes to a mixture of experts. Sequences are packed: padding
-is never stepped through, and on a GPU cuDNN runs the whole stack.
+The last layer's hidden state at a video's last frame, or its average over the frames, goes to a mixture of experts.
+Sequences are packed: padding is never stepped through, and on a GPU cuDNN runs the whole stack.
 """
 
 import math
@@ -9,33 +9,51 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from mmvid.classifiers import FrameClassifier
 from mmvid.config import Preset, option
-from mmvid.layers.features import FeatureOptions
+from mmvid.layers.features import FeatureOptions, Normalisation
 from mmvid.layers.head import Head
 from mmvid.records.batches import Batch, Shapes
 
 TRAINING = {"learning_rate": 0.003}  # the original says 0.001, of 1024 cells
+
+TRAINING_PRESETS = {
+    "audioset": {
+        "learning_rate": 0.002,
+        "batch_size": 256,
+        "decay": 0.5,
+        "decay_examples": 53_000,
+        "clip": "global",
+        "ema": 0.99,
+    }
+}
+COMPACT = {"cells": 256, "layers": 2, "experts": 2}
+PAPER = {"dropout": 0.0, "normalisation": "per_modality", "pooling": "last"}
 
 
 class Config(FeatureOptions, Preset):
     """Stacked LSTM."""
 
     presets = {
-        "compact": {"cells": 256, "layers": 2, "experts": 2, "dropout": 0.2},
-        "lstm_a": {"cells": 1024, "layers": 2, "experts": 2, "dropout": 0.0},
-        "lstm_b": {"cells": 512, "layers": 4, "experts": 4, "dropout": 0.0},
+        "compact": COMPACT | PAPER | {"dropout": 0.2},
+        "lstm_a": PAPER | {"cells": 1024, "layers": 2, "experts": 2},
+        "lstm_b": PAPER | {"cells": 512, "layers": 4, "experts": 4},
+        "audioset": COMPACT | {"dropout": 0.4, "normalisation": "none", "pooling": "average"},
     }
-    preset: Literal["compact", "lstm_a", "lstm_b"] = option(
-        "compact", "options that are not given; lstm_a and lstm_b are paper A's", decides=False
+    preset: Literal["compact", "lstm_a", "lstm_b", "audioset"] = option(
+        "compact", "options that are not given; lstm_a and lstm_b are paper A's, audioset is for its clips", decides=False
     )
+    normalisation: Normalisation | None = option(None, "L2 normalisation of the input; joint: the original's (preset)")
     cells: int | None = option(None, "cells of a layer (preset)", ge=1, search=(128, 1024), log=True)
     layers: int | None = option(None, "layers (preset)", ge=1, search=(1, 4))
     experts: int | None = option(None, "experts for each class; 0 is logistic regression (preset)", ge=0, search=(0, 8))
     dropout: float | None = option(
         None, "share dropped between layers and before the experts (preset)", ge=0, lt=1, search=(0.0, 0.7)
+    )
+    pooling: Literal["last", "average"] | None = option(
+        None, "a video's hidden state: that at its last frame, the paper's, or the mean over its frames (preset)"
     )
     l2_penalty: float = option(1e-8, "penalty on the experts' weights", ge=0, search=(1e-9, 1e-5), log=True)
 
@@ -55,11 +73,18 @@ class Model(FrameClassifier):
     def log_odds(self, batch: Batch) -> Tensor:
         lengths = batch.num_frames.cpu()  # where packing needs them
         packed = pack_padded_sequence(self.reader.frames(batch), lengths, batch_first=True, enforce_sorted=False)
-        states = self.lstm(packed)[1][0]  # (layers, B, H), each at its video's last frame
-        return self.head(torch.cat([self.dropout(states[-1]), *self.reader.vectors(batch)], 1))
+        outputs, (last, _) = self.lstm(packed)  # `last` is (layers, B, H), each at its video's last frame
+        state = last[-1] if self.config.pooling == "last" else _mean(outputs, batch.num_frames)
+        return self.head(torch.cat([self.dropout(state), *self.reader.vectors(batch)], 1))
 
     def penalty(self) -> Tensor:
         return self.config.l2_penalty * self.head.squared_weights()
+
+
+def _mean(outputs: PackedSequence, num_frames: Tensor) -> Tensor:
+    """The mean over each video's frames, (B, H)."""
+    states, _ = pad_packed_sequence(outputs, batch_first=True)  # zeros where padded
+    return states.sum(1) / num_frames[:, None].to(states.dtype)
 
 
 def _initialise(lstm: nn.LSTM, layer: int) -> None:

@@ -1,20 +1,29 @@
 """A multilayer perceptron on video-level features: dense layers with dropout, then logistic regression or experts."""
 
+from typing import Literal
+
 from torch import Tensor, nn
 
 from mmvid.classifiers import VectorClassifier
-from mmvid.config import option
-from mmvid.layers.features import FusionOptions
+from mmvid.config import Preset, option
+from mmvid.layers.features import FusionOptions, Normalisation
 from mmvid.layers.head import Head
 from mmvid.layers.perceptron import Perceptron
 from mmvid.layers.slim import batch_norm
 from mmvid.records.batches import Batch, Shapes
 
 TRAINING = {"learning_rate": 0.002, "batch_size": 256}
+TRAINING_PRESETS = {"audioset": {"decay": 0.5, "decay_examples": 53_000}}
 
 
-class Config(FusionOptions):
+class Config(FusionOptions, Preset):
     """Multilayer perceptron."""
+
+    presets = {"compact": {"normalisation": "per_modality"}, "audioset": {"normalisation": "none"}}
+    preset: Literal["compact", "audioset"] = option(
+        "compact", "options that are not given; audioset is tuned on AudioSet", decides=False
+    )
+    normalisation: Normalisation | None = option(None, "L2 normalisation of the input; joint: the original's (preset)")
 
     hidden: tuple[int, ...] = option((1024, 1024), "widths of the hidden layers")
     dropout: float = option(0.5, "share of each hidden layer dropped in training", ge=0, lt=1, search=(0.0, 0.7))

@@ -7,17 +7,23 @@ from torch import Tensor
 from mmvid.classifiers import VectorClassifier
 from mmvid.config import Preset, option
 from mmvid.layers.experts import MixtureOfExperts
-from mmvid.layers.features import FusionOptions
+from mmvid.layers.features import FusionOptions, Normalisation
 from mmvid.records.batches import Batch, Shapes
 
 
 class Config(FusionOptions, Preset):
     """Mixture of experts."""
 
-    presets = {"compact": {"experts": 2}, "moe_a": {"experts": 8}, "moe_b": {"experts": 32}}
-    preset: Literal["compact", "moe_a", "moe_b"] = option(
-        "compact", "options that are not given; moe_a and moe_b are paper A's", decides=False
+    presets = {
+        "compact": {"experts": 2, "normalisation": "per_modality"},
+        "moe_a": {"experts": 8, "normalisation": "per_modality"},
+        "moe_b": {"experts": 32, "normalisation": "per_modality"},
+        "audioset": {"experts": 2, "normalisation": "per_modality"},
+    }
+    preset: Literal["compact", "moe_a", "moe_b", "audioset"] = option(
+        "compact", "options that are not given; moe_a and moe_b are paper A's, audioset is tuned there", decides=False
     )
+    normalisation: Normalisation | None = option(None, "L2 normalisation of the input; joint: the original's (preset)")
     experts: int | None = option(
         None, "experts for each class; a dummy that says no comes on top (preset)", ge=1, search=(1, 16)
     )

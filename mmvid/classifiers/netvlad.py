@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from mmvid.classifiers import FrameClassifier
-from mmvid.config import option
-from mmvid.layers.features import l2_normalise
+from mmvid.config import Preset, option
+from mmvid.layers.features import Normalisation, l2_normalise
 from mmvid.layers.frames import SamplingOptions, unpack
 from mmvid.layers.gating import ClassGating, Gating, make_gate
 from mmvid.layers.head import Head
@@ -21,10 +21,17 @@ from mmvid.layers.slim import batch_norm
 from mmvid.records.batches import Batch, Shapes
 
 TRAINING = {"learning_rate": 0.002, "batch_size": 256}
+TRAINING_PRESETS = {"audioset": {"decay": 0.5, "decay_examples": 53_000, "ema": 0.99}}
 
 
-class Config(SamplingOptions):
+class Config(SamplingOptions, Preset):
     """Gated NetVLAD, of a compact size."""
+
+    presets = {"compact": {"normalisation": "per_modality"}, "audioset": {"normalisation": "none"}}
+    preset: Literal["compact", "audioset"] = option(
+        "compact", "options that are not given; audioset is tuned on AudioSet", decides=False
+    )
+    normalisation: Normalisation | None = option(None, "L2 normalisation of the input; joint: the original's (preset)")
 
     clusters: int = option(
         32, "clusters of the modality with the largest frames; one of half their size or less has half", ge=2

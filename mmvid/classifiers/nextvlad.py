@@ -5,13 +5,15 @@ clusters, so that a cluster's residuals are short vectors. A squeeze-and-excitat
 Each modality is pooled by itself. Padded frames are left out, which the original does by a mask.
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
 from mmvid.classifiers import FrameClassifier
 from mmvid.classifiers.netvlad import share_of
-from mmvid.config import option
-from mmvid.layers.features import l2_normalise
+from mmvid.config import Preset, option
+from mmvid.layers.features import Normalisation, l2_normalise
 from mmvid.layers.frames import SamplingOptions, unpack
 from mmvid.layers.gating import Gating, make_gate
 from mmvid.layers.head import Head
@@ -19,10 +21,17 @@ from mmvid.layers.slim import batch_norm
 from mmvid.records.batches import Batch, Shapes
 
 TRAINING = {"learning_rate": 0.002, "batch_size": 256}
+TRAINING_PRESETS = {"audioset": {"decay": 0.5, "decay_examples": 53_000, "ema": 0.99}}
 
 
-class Config(SamplingOptions):
+class Config(SamplingOptions, Preset):
     """NeXtVLAD, of a compact size."""
+
+    presets = {"compact": {"normalisation": "per_modality"}, "audioset": {"normalisation": "none"}}
+    preset: Literal["compact", "audioset"] = option(
+        "compact", "options that are not given; audioset is tuned on AudioSet", decides=False
+    )
+    normalisation: Normalisation | None = option(None, "L2 normalisation of the input; joint: the original's (preset)")
 
     expansion: int = option(2, "how many times wider a frame becomes", ge=1)
     groups: int = option(8, "groups that it is cut into", ge=1, search=(4, 16))

@@ -12,14 +12,14 @@ from torch import Tensor
 from mmvid.config import Options, option
 from mmvid.layers.text import FIELDS
 
+Normalisation = Literal["per_modality", "joint", "none"]
+
 
 class FeatureOptions(Options):
     """Which features a classifier reads, and how they are scaled."""
 
     modalities: tuple[str, ...] = option((), "modalities to read, such as visual,audio; none means all there are")
-    normalisation: Literal["per_modality", "joint", "none"] = option(
-        "per_modality", "L2 normalisation of the input; joint is the original's"
-    )
+    normalisation: Normalisation = option("per_modality", "L2 normalisation of the input; joint is the original's")
 
 
 class FusionOptions(FeatureOptions):

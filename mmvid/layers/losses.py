@@ -1,7 +1,9 @@
 """Losses of multi-label classification: the mean over videos of a sum over classes.
 
-`cross_entropy` is computed from log-odds, exactly. The starter code adds 1e-5 to every probability instead, so its
-loss can be slightly negative and its gradient bends near 0 and 1: `cross_entropy_epsilon` is that form, for fidelity.
+Labels are 0 or 1, or anything between (a teacher's scores, mixed videos): a term is then that of a label and that of
+none, by their shares. `cross_entropy` is computed from log-odds, exactly. The starter code adds 1e-5 to every
+probability instead, so its loss can be slightly negative and its gradient bends near 0 and 1: `cross_entropy_epsilon`
+is that form, for fidelity.
 Source: google/youtube-8m, losses.py.
 """
 
@@ -19,7 +21,7 @@ def cross_entropy(log_odds: Tensor, labels: Tensor, weights: Tensor | None = Non
 
     Args:
         log_odds: log p - log(1 - p), (B, C).
-        labels: 0 or 1, (B, C).
+        labels: in [0, 1], (B, C).
         weights: multiplies each term, (B, C), or None.
     """
     terms = functional.binary_cross_entropy_with_logits(log_odds, labels.to(log_odds.dtype), reduction="none")
@@ -30,14 +32,18 @@ def cross_entropy_epsilon(
     scores: Tensor, labels: Tensor, weights: Tensor | None = None, epsilon: float = 1e-5
 ) -> Tensor:
     """Binary cross-entropy of probabilities (B, C) shifted by `epsilon`, as the starter code computes it."""
-    likelihood = torch.where(labels.bool(), scores, 1 - scores)
-    return _mean_of_sums(-torch.log(likelihood + epsilon), weights)
+    if labels.dtype == torch.bool:
+        likelihood = torch.where(labels, scores, 1 - scores)
+        return _mean_of_sums(-torch.log(likelihood + epsilon), weights)
+    terms = labels * torch.log(scores + epsilon) + (1 - labels) * torch.log(1 - scores + epsilon)
+    return _mean_of_sums(-terms, weights)
 
 
 def hinge(scores: Tensor, labels: Tensor, weights: Tensor | None = None, margin: float = 1.0) -> Tensor:
     """`max(0, margin - y * score)` with y = 1 for a label and -1 for none; scores (B, C) of any range."""
-    sign = labels.to(scores.dtype) * 2 - 1
-    return _mean_of_sums((margin - sign * scores).clamp_min(0), weights)
+    share = labels.to(scores.dtype)
+    terms = share * (margin - scores).clamp_min(0) + (1 - share) * (margin + scores).clamp_min(0)
+    return _mean_of_sums(terms, weights)
 
 
 def softmax(scores: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:

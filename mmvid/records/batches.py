@@ -70,7 +70,7 @@ class Batch:
         token_lengths: words of each text, same keys -> int64 (B,).
         presence: modality -> bool (B,); `title` and `keywords` too, where the data set has text. Where their words
             or features are read it means a known word, else any text.
-        labels: bool (B, C), or None where the split has none.
+        labels: bool (B, C), or None where the split has none; float in [0, 1] where training is to follow targets.
         weights: float (B, C) that multiplies the loss, or None. Of segments 1 for the rated classes, else 0.
         quantised: frames that are bytes yet, by modality; `to` makes `frames` of them, on the device.
     """

@@ -1,6 +1,6 @@
 """Batches of a split of a store, in order or shuffled anew each epoch, on one process or several."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from mmvid.records.store import Store
 from mmvid.records.words import NO_WORDS, Words
 
 _TEXTS = ("title", "keywords")
+Relabel = Callable[[Batch, np.ndarray], None]  # changes the labels of a batch of these rows of its split
 _PLANNED = 16  # batches whose row numbers are drawn in one go: many calls on short arrays would take longer
 
 
@@ -46,6 +47,7 @@ class Loader:
         words: Words = NO_WORDS,
         only_with_words: bool = False,
         among: np.ndarray | None = None,
+        relabel: Relabel | None = None,
     ):
         """
         Args:
@@ -62,6 +64,7 @@ class Loader:
             words: which words of titles and keywords to read.
             only_with_words: leaves out the videos that have none of these words.
             among: which videos of the split may be read, bool (N,); None for all.
+            relabel: makes other targets of the labels, such as a teacher's scores.
 
         Raises:
             ValueError: if a modality is not in the store, frames are asked for and there are none, only some videos
@@ -72,7 +75,7 @@ class Loader:
         self.shuffle, self.seed, self.epoch = shuffle, seed, 0
         self.rank, self.world_size = rank, world_size
         words.check(store)
-        self.words = words
+        self.words, self.relabel = words, relabel
         # Row numbers, where not all rows are read.
         allowed = words.known(split) if only_with_words else None
         if among is not None:
@@ -106,6 +109,8 @@ class Loader:
             self._rows = Rows(self.store, self.split, self.sizes, self.frames)
         batch = self._rows.batch(rows, self.labelled)
         self.words.add(batch, self.split, rows)
+        if self.relabel is not None:
+            self.relabel(batch, rows)
         return batch
 
     def _numbers(self) -> Iterator[np.ndarray]:

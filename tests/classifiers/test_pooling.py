@@ -103,8 +103,9 @@ def test_dbof_scores_a_fixed_draw_as_those_frames_alone():
     torch.testing.assert_close(fixed(batch), every(alone))
 
 
-def test_the_lstm_reads_the_state_at_each_videos_last_frame():
-    model, batch = made("lstm", cells=6, experts=0).eval(), make_batch()
+@pytest.mark.parametrize("pooling", ["last", "average"])
+def test_the_lstm_reads_the_states_of_each_videos_own_frames(pooling):
+    model, batch = made("lstm", cells=6, experts=0, pooling=pooling).eval(), make_batch()
     for row, length in enumerate(LENGTHS):
         alone = Batch(
             ids=["x"],
@@ -112,6 +113,9 @@ def test_the_lstm_reads_the_state_at_each_videos_last_frame():
             num_frames=torch.tensor([length]),
         )
         torch.testing.assert_close(model(alone)[0], model(batch)[row])
+        states = model.lstm(model.reader.frames(alone))[0][0]  # (T, H)
+        state = states[-1] if pooling == "last" else states.mean(0)
+        torch.testing.assert_close(model.log_odds(alone)[0], model.head(state[None])[0])
 
 
 def test_the_lstms_forget_gate_begins_open_and_has_one_trained_bias():

@@ -5,11 +5,13 @@ import torch
 
 from mmvid import classifiers
 from mmvid.config import Preset, deciding
+from mmvid.experiment import given_training, settled_training, training_options
 from mmvid.records.batches import Shapes
 
 SIZES = {"visual": 1024, "audio": 128}
 PAPER = Shapes(classes=4716, features=SIZES, frames=SIZES)
 WITH_PRESETS = [name for name in classifiers.names() if issubclass(classifiers.load(name).Config, Preset)]
+TUNED = [name for name in WITH_PRESETS if hasattr(classifiers.load(name), "TRAINING_PRESETS")]
 
 
 # Millions of parameters, computed by hand from the paper's sizes: 1152 inputs, 4716 classes; those of batch
@@ -52,3 +54,15 @@ def test_the_numbers_decide_a_run_not_the_presets_name():
     kind = classifiers.load("moe").Config
     assert deciding(kind(preset="moe_a")) == deciding(kind(experts=8)) != deciding(kind())
     assert kind.model_validate(kind(preset="moe_b").model_dump()).experts == 32
+
+
+@pytest.mark.parametrize("name", TUNED)
+def test_a_preset_decides_training_that_is_not_given_and_other_presets_keep_the_defaults(name):
+    member = classifiers.load(name)
+    given, default = given_training(member), training_options(member)()
+    decided = member.TRAINING_PRESETS["audioset"]
+    assert {option for option, field in given.model_fields.items() if field.default is None} == decided.keys()
+    settled = settled_training(member, member.Config(preset="audioset"), given(batch_size=77, decay=0.9, seed="3"))
+    expected = default.model_dump() | decided | {"batch_size": 77, "decay": 0.9, "seed": 3}
+    assert settled.model_dump() == expected
+    assert settled_training(member, member.Config(), given()).model_dump() == default.model_dump()
