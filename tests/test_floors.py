@@ -38,7 +38,7 @@ FLOORS = [
     {"ensemble", "evaluation", "fvd", "latents"},
     {"logged", "packaging", "segmentation"},
     {"ensemble_package"},
-    {"clipset", "dataset", "encoder_experiment", "experiment", "serving", "textual"},
+    {"clipset", "cross_validation", "dataset", "encoder_experiment", "experiment", "serving", "textual"},
     {"distillation", "encoder_serving", "ensemble_serving", "maskset", "served", "registry", "search"},
     {"bulk", "ensembling", "plugin", "report", "segmentation_serving", "served_encoder", "served_ensemble"},
     {"promotion", "served_segmenter", "upkeep"},

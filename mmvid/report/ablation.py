@@ -212,7 +212,7 @@ def as_latex(filled: Filled) -> str:
     spans = [f"\\multicolumn{{2}}{{c}}{{{each.name}{percent if each.percent else ''}}}" for each in table.columns]
     lines = [
         r"\begin{table}",
-        f"\\caption{{{_latex(heading(filled))}}}",
+        f"\\caption{{{latex_text(heading(filled))}}}",
         f"\\begin{{tabular}}{{l{'rr' * len(table.columns)}}}",
         r"\toprule",
         " & ".join(["", *spans]) + r" \\",
@@ -220,7 +220,7 @@ def as_latex(filled: Filled) -> str:
         r"\midrule",
     ]
     for result in filled.results:
-        row = [_latex(result.recipe.name)]
+        row = [latex_text(result.recipe.name)]
         for column in table.columns:
             row += [_mean(column, result).replace("±", r"$\pm$") or "--", _told(column, result) or "--"]
         lines.append(" & ".join(row) + r" \\")
@@ -369,5 +369,6 @@ def _shape(column: Column) -> tuple[int, int]:
     return (100, 2) if column.percent else (1, 4)
 
 
-def _latex(text: str) -> str:
+def latex_text(text: str) -> str:
+    """Text as LaTeX shows it."""
     return "".join(_LATEX.get(letter, letter) for letter in text)

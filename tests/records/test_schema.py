@@ -8,7 +8,7 @@ from mmvid.tfrecords.encode import encode_sequence_example
 
 
 def test_the_schemas_that_come_along():
-    assert schema_names() == ["audioset", "demo", "youtube8m", "youtube8m_segments", "youtube8m_v1"]
+    assert schema_names() == ["audioset", "demo", "mosi", "youtube8m", "youtube8m_segments", "youtube8m_v1"]
     expected = {"youtube8m": 3862, "youtube8m_segments": 3862, "youtube8m_v1": 4716, "audioset": 527, "demo": 100}
     for name, classes in expected.items():
         schema = load_schema(name)
