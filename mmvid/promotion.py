@@ -8,21 +8,18 @@ promotion came between, the candidate is held against the new champion.
 import dataclasses
 import sys
 from pathlib import Path
+from typing import Any
 
-from mmvid import ensemble_serving, predictions
-from mmvid.ensemble_package import EnsemblePackage
 from mmvid.links import run_link
 from mmvid.metrics.bootstrap import Interval
-from mmvid.packaging import Package
-from mmvid.records.store import Store
-from mmvid.records.textset import TextSet
 from mmvid.registry import gate, measurement, versions
 from mmvid.registry.gate import Decision, Rules
 from mmvid.registry.measurement import Measured
 from mmvid.report import card
 from mmvid.runs import Command, Finished, Run, Task
+from mmvid.subjects import Subject
 
-MODULES = ("mmvid.registry.gate", "mmvid.registry.measurement")
+MODULES = ("mmvid.registry.gate", "mmvid.registry.measurement", "mmvid.registry.mask_measurement")
 _UNREGISTERED = "(none: a dry run)"
 
 
@@ -40,9 +37,8 @@ class _Candidate:
 
     name: str
     run: Finished
-    package: Package | EnsemblePackage
-    store: Store
-    textset: TextSet | None
+    package: Any
+    subject: Subject
     rules: Rules
 
 
@@ -51,10 +47,9 @@ def promote(
     run: Run,
     name: str,
     candidate: Finished,
-    store: Store,
+    subject: Subject,
     rules: Path,
     *,
-    textset: TextSet | None = None,
     dry_run: bool = False,
 ) -> Promotion:
     """Registers a run's model and lets the gate decide.
@@ -64,19 +59,17 @@ def promote(
         run: the promotion's own run.
         name: the registered model.
         candidate: the run whose model it is.
-        store: what is measured on.
+        subject: the kind of model, and what is measured on, the champion too.
         rules: the rules file.
-        textset: the words of the data set's titles and keywords, for a model that reads words; the champion, too, is
-            measured on these.
         dry_run: decides, and neither registers nor moves anything.
 
     Raises:
         ValueError: if the rules are wrong, the run has no model, or the model cannot be measured on the data.
     """
     stated = gate.read_rules(rules, name)
-    package = ensemble_serving.load_logged(versions.model_uri(candidate))
-    if (obstacle := package.obstacle(store, textset)) is not None:
-        raise ValueError(f"the model of run {candidate.id} cannot be measured on {store.folder}: {obstacle}")
+    package = subject.load(versions.model_uri(candidate))
+    if (obstacle := subject.obstacle(package)) is not None:
+        raise ValueError(f"the model of run {candidate.id} cannot be measured on {subject.place}: {obstacle}")
     if dry_run:
         version = versions.version_of(name, candidate) or _UNREGISTERED
     else:
@@ -86,8 +79,8 @@ def promote(
         decision = Decision(True, (f"version {version} is the champion already",))
         run.text("decision.md", _told(name, version, decision))
         return Promotion(decision, version)
-    held = _Candidate(name, candidate, package, store, textset, stated)
-    measured = _measure(command, run, "candidate", package, store, textset)
+    held = _Candidate(name, candidate, package, subject, stated)
+    measured = _measure(command, run, "candidate", package, subject)
     sure = measurement.intervals(measured, draws=stated.draws, confidence=stated.confidence, seed=stated.draw_seed)
     while True:
         champion = versions.aliased(name, "champion")
@@ -101,11 +94,11 @@ def promote(
             versions.note_refusal(name, version, run.id)
             break
         shown = card.shortened(text, f"card.md of run {run.id}")
-        versions.note(name, version, shown, _tags(stated, store, candidate, run, decision))
+        versions.note(name, version, shown, _tags(stated, subject, candidate, run, decision))
         if not decision.passed or versions.crown(name, version, expected=champion):
             break
         sys.stderr.write(f"{name}: another promotion was quicker; version {version} is held against its champion\n")
-    run.tags({"mmvid.promoted": decision.passed and not dry_run, "mmvid.data.digest": store.digest})
+    run.tags({"mmvid.promoted": decision.passed and not dry_run, "mmvid.data.digest": subject.digest})
     return Promotion(decision, version)
 
 
@@ -116,14 +109,15 @@ def _decide(command: Command, run: Run, held: _Candidate, measured: Measured, ch
     """
     if champion is None:
         return gate.decide(measured.metrics, None, held.rules)
-    package = ensemble_serving.load_logged(f"models:/{held.name}/{champion}")
-    if (obstacle := package.obstacle(held.store, held.textset)) is not None:
-        if package.schema.name == "demo":
+    subject = held.subject
+    package = subject.load(f"models:/{held.name}/{champion}")
+    if (obstacle := subject.obstacle(package)) is not None:
+        if subject.is_of_made_data(package):
             decision = gate.decide(measured.metrics, None, held.rules)
             return Decision(decision.passed, (f"version {champion} was trained on made data", *decision.reasons))
-        reason = f"the champion, version {champion}, stays: it cannot be measured on {held.store.name}, {obstacle}"
+        reason = f"the champion, version {champion}, stays: it cannot be measured on {subject.name}, {obstacle}"
         return Decision(False, (f"{reason}; promote to a registered model of another name",))
-    best = _measure(command, run, "champion", package, held.store, held.textset)
+    best = _measure(command, run, "champion", package, subject)
     rules, gain = held.rules, None
     if rules.confidence and rules.metric in measured.measures:
         gain = measurement.gain_of(
@@ -133,18 +127,15 @@ def _decide(command: Command, run: Run, held: _Candidate, measured: Measured, ch
     return gate.decide(measured.metrics, best.metrics, rules, gain)
 
 
-def _measure(
-    command: Command, parent: Run, role: str, package: Package | EnsemblePackage, store: Store, textset: TextSet | None
-) -> Measured:
+def _measure(command: Command, parent: Run, role: str, package: Any, subject: Subject) -> Measured:
     """Measures a model in a nested run, and tells the parent under `<role>/`."""
-    inputs = {"data": store.digest} | ({} if textset is None else {"text": textset.digest})
-    task = Task("measure", {"role": role, "model": package.key}, inputs, MODULES, f"measure {role}")
+    task = Task("measure", {"role": role, "model": package.key}, subject.inputs, MODULES, f"measure {role}")
     with command.start(task) as run:
-        run.dataset(store.name, store.digest, str(store.folder), store.profile(), context=measurement.SPLIT)
-        measured = measurement.measure(package, store, textset)
+        run.dataset(subject.name, subject.digest, subject.place, subject.profile(), context=measurement.SPLIT)
+        measured = subject.measure(package)
         run.report(measured.metrics)
         with run.file(f"predictions/{measurement.SPLIT}.arrow") as path:
-            predictions.write(measured.predictions, path)
+            subject.write(measured, path)
     parent.report({f"{role}/{metric}": value for metric, value in measured.metrics.items()})
     return measured
 
@@ -152,11 +143,11 @@ def _measure(
 def _facts(
     held: _Candidate, version: str, measured: Measured, sure: dict[str, Interval], decision: Decision, run: Run
 ) -> card.Facts:
-    rules, store = held.rules, held.store
+    rules, subject = held.rules, held.subject
     names = ("with_text", "without_text", "with_known_word")
     counts = {name: int(measured.metrics[f"{name}/videos"]) for name in names if f"{name}/videos" in measured.metrics}
     params = held.run.run.data.params
-    told = (*type(held.package.config).model_fields, "epochs", "batch_size", "learning_rate", "loss", "seed", "members")
+    told = (*subject.options(held.package), "epochs", "batch_size", "learning_rate", "loss", "seed", "members")
     where = [word for word in (rules.paper, rules.table and f"table {rules.table}", rules.row) if word]
     return card.Facts(
         name=held.name,
@@ -165,12 +156,12 @@ def _facts(
         intended_use=rules.intended_use,
         limits=rules.limits,
         licence=rules.licence,
-        classifier=held.package.name,
+        what=subject.what(held.package),
+        unit=subject.unit,
         options={name: params[name] for name in told if params.get(name) not in (None, "", "()", "[]")},
-        data=store.title,
-        digest=store.digest,
-        videos={split: store.count(split) for split in store.splits},
-        classes=store.shapes.classes,
+        data=subject.title,
+        digest=subject.digest,
+        sizes=subject.splits,
         metrics=sure,
         counts=counts | {"": len(measured.predictions)},
         confidence=rules.confidence or 0.95,
@@ -184,12 +175,12 @@ def _facts(
     )
 
 
-def _tags(rules: Rules, store: Store, candidate: Finished, run: Run, decision: Decision) -> dict[str, str]:
+def _tags(rules: Rules, subject: Subject, candidate: Finished, run: Run, decision: Decision) -> dict[str, str]:
     """What the version can be searched by; what the run says of table and row goes before the rules."""
     stated = {f"mmvid.{name}": getattr(rules, name) for name in ("paper", "table", "row")}
     stated |= {name: candidate.tags[name] for name in stated if name in candidate.tags}
     verdict = "passed" if decision.passed else "refused"
-    tags = {"mmvid.gate": verdict, "mmvid.data.digest": store.digest, "mmvid.promotion": run.id}
+    tags = {"mmvid.gate": verdict, "mmvid.data.digest": subject.digest, "mmvid.promotion": run.id}
     return tags | {name: value for name, value in stated.items() if value}
 
 

@@ -2,6 +2,7 @@
 
     mlflow run . -e promote -P run=4f0c... -P model=mmvid-moe
     python -m steps.promote --run 4f0c... --model mmvid-moe --dry_run True
+    python -m steps.promote --run 9c0e... --model mmvid-segmenter
     python -m steps.promote --model mmvid-moe --copy_to http://models.example:5000
     python -m steps.promote --model mmvid-moe --rollback True
 
@@ -13,6 +14,7 @@ Logs   candidate/* and champion/* on `gate` with a nested run each, gain, decisi
 
 from pathlib import Path
 
+from mmvid import subjects
 from mmvid.config import Options, option, parse
 from mmvid.console import run_command
 from mmvid.promotion import promote
@@ -20,6 +22,7 @@ from mmvid.records.store import Store
 from mmvid.records.textset import TextSet
 from mmvid.registry import copying, versions
 from mmvid.runs import Command, Finished, Run, Task, load_run
+from mmvid.subjects import Subject
 
 RULES = Path(__file__).resolve().parents[1] / "registry" / "models.yaml"
 
@@ -61,10 +64,8 @@ def put_forward(command: Command, run: Run, config: PromoteConfig) -> bool:
     if not folder:
         raise ValueError(f"data must be given: run {candidate.id} does not say which store it was trained on")
     rules = Path(config.rules or RULES)
-    textset = read_textset(candidate, config.text_set)
-    made = promote(
-        command, run, config.model, candidate, Store.open(folder), rules, textset=textset, dry_run=config.dry_run
-    )
+    subject = subject_of(candidate, folder, config.text_set)
+    made = promote(command, run, config.model, candidate, subject, rules, dry_run=config.dry_run)
     passed = made.decision.passed
     if config.dry_run:
         said = f"a dry run: the candidate {'would be' if passed else 'would not be'} champion"
@@ -74,11 +75,18 @@ def put_forward(command: Command, run: Run, config: PromoteConfig) -> bool:
     return passed
 
 
-def promoted(command: Command, name: str, candidate: Finished, store: Store) -> str:
+def subject_of(candidate: Finished, store: Store | str, text_set: str = "") -> Subject:
+    """What a run's model is measured on: a store, or the labelled frames of one where the run was trained on such."""
+    if subjects.LABELLED in candidate.tags:
+        return subjects.Segmentation.of_run(candidate.tags, str(getattr(store, "folder", store)))
+    opened = Store.open(store) if isinstance(store, str) else store
+    return subjects.Classification(opened, read_textset(candidate, text_set))
+
+
+def promoted(command: Command, name: str, candidate: Finished, store: Store | str) -> str:
     """Puts a run before the gate of a registered model; says who is champion afterwards, and why."""
     with command.start(Task("promote", {"model": name, "run": candidate.id}, {}, (), name=f"promote {name}")) as run:
-        textset = read_textset(candidate, "")
-        decision = promote(command, run, name, candidate, store, RULES, textset=textset).decision
+        decision = promote(command, run, name, candidate, subject_of(candidate, store), RULES).decision
     champion = versions.aliased(name, "champion")
     holder = f"champion is version {champion}" if champion else "there is no champion"
     return f"- {name}: {holder} ({'; '.join(decision.reasons)})"

@@ -8,12 +8,15 @@ Logs   config.json, train/loss and dev/* for each epoch, IoU and Dice on gate an
        and of the best constant mask, a gallery with the worst pictures first, predicted masks, the model.
 """
 
+import json
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from mmvid import packaging, segmentation_serving
 from mmvid.animation import write_png
+from mmvid.clips.store import ClipStore
 from mmvid.config import Options, option, parse
 from mmvid.console import run_command
 from mmvid.labelled import LabelledFrames, open_labelled
@@ -29,6 +32,7 @@ from mmvid.segmentation.pictures import gallery
 from mmvid.segmentation.presets import UNET, SegmentPresetConfig
 from mmvid.segmentation.training import SegmentConfig
 from mmvid.segmenters import unet
+from mmvid.subjects import LABELLED
 
 SHARES = (0.60, 0.20, 0.20)  # train, dev (half of it becomes gate), validate
 
@@ -61,30 +65,45 @@ def train(command: Command, read: tuple[Options, ...], *, own: bool = False) -> 
     return find_or_train(command, setup, labelled_of(command, masks, labels), force=control.force, own=own)
 
 
-def labelled_of(command: Command, masks: MasksConfig, labels: LabelConfig) -> LabelledFrames:
+class Labelled(NamedTuple):
+    """Labelled frames, the store that they are of, and how they were chosen: what `open_labelled` is called with."""
+
+    frames: LabelledFrames
+    store: ClipStore
+    chosen: dict[str, Any]
+
+
+def labelled_of(command: Command, masks: MasksConfig, labels: LabelConfig) -> Labelled:
     """The labelled frames that are asked for."""
     store = open_masks(command, masks)
     robot = [name for name in store.categories if name == "robot"]
-    target = labels.target or masks.categories or robot
-    return open_labelled(store, target, limit=labels.labelled or None, seed=labels.label_seed, shares=SHARES)
+    chosen = {
+        "categories": list(labels.target or masks.categories or robot or store.categories),
+        "limit": labels.labelled or None,
+        "seed": labels.label_seed,
+        "shares": list(SHARES),
+    }
+    return Labelled(open_labelled(store, **chosen), store, chosen)
 
 
 def find_or_train(
-    command: Command, setup: Setup, labelled: LabelledFrames, *, force: bool = False, own: bool = False
+    command: Command, setup: Setup, labelled: Labelled, *, force: bool = False, own: bool = False
 ) -> Finished:
     """The finished run of a setup, trained now if there is none."""
-    task = setup.task(labelled)
+    frames, store = labelled.frames, labelled.store
+    task = setup.task(frames)
     checkpoints = home() / "checkpoints" / task.key
     if force:
         shutil.rmtree(checkpoints, ignore_errors=True)
 
     def compute(run: Run) -> None:
         run.json("config.json", setup.describe())
-        run.dataset(labelled.title, labelled.digest, labelled.title, labelled.census(), context="train")
+        run.dataset(frames.title, frames.digest, str(store.folder), frames.census(), context="train")
         outcome = experiment.run(
-            setup, labelled, key=task.key, caches=home() / "latents", report=run.report, checkpoints=checkpoints
+            setup, frames, key=task.key, caches=home() / "latents", report=run.report, checkpoints=checkpoints
         )
         log_outcome(run, outcome)
+        run.tags({"mmvid.data.store": store.folder, LABELLED: json.dumps(labelled.chosen)})
         shutil.rmtree(checkpoints, ignore_errors=True)
 
     return command.find_or_run(task, compute, force=force, own=own)

@@ -41,7 +41,8 @@ FLOORS = [
     {"clipset", "cross_validation", "dataset", "encoder_experiment", "experiment", "serving", "textual"},
     {"distillation", "encoder_serving", "ensemble_serving", "maskset", "served", "registry", "search"},
     {"bulk", "ensembling", "plugin", "report", "segmentation_serving", "served_encoder", "served_ensemble"},
-    {"promotion", "served_segmenter", "upkeep"},
+    {"served_segmenter", "subjects", "upkeep"},
+    {"promotion"},
     {"steps"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

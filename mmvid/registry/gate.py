@@ -19,7 +19,7 @@ from pydantic import ValidationError, field_validator
 from mmvid.config import Options, explain, option
 from mmvid.metrics.bootstrap import Interval
 
-Metric = Literal["gap", "map", "hit_at_1", "perr", "segment_map"]
+Metric = Literal["gap", "map", "hit_at_1", "perr", "segment_map", "iou", "iou_pooled", "dice"]
 Slice = Literal["with_text", "without_text", "rare"]
 Cost = Literal["parameters", "megabytes", "milliseconds"]
 
@@ -34,10 +34,12 @@ class Rules(Options):
     bars: dict[Metric, float] = option({}, "the least that each metric must reach")
     gain: float = option(0.0, "by how much the metric must exceed the champion's", ge=0)
     confidence: float = option(0.95, "how sure it must be that the gain is no noise; 0 asks nothing", ge=0, lt=1)
-    draws: int = option(1000, "draws of the bootstrap over the videos", ge=100)
+    draws: int = option(1000, "draws of the bootstrap over the videos or pictures", ge=100)
     draw_seed: int = option(0, "seed of the draws", ge=0)
     losses: dict[Slice, float] = option({}, "the most that the metric may lose on each slice")
-    most: dict[Cost, float] = option({}, "the most parameters, megabytes of weights, milliseconds for one video")
+    most: dict[Cost, float] = option(
+        {}, "the most parameters, megabytes of weights, milliseconds for one of them"
+    )
     intended_use: str = option("", "what it may be used for")
     limits: str = option("", "what it cannot do")
     licence: str = option("", "whose terms hold")
@@ -155,7 +157,7 @@ def _no_noise(gain: Interval | None, rules: Rules) -> tuple[bool, str]:
         return False, f"whether the gain is noise is not known: rules ask for {share} and nothing was drawn"
     sure = gain.low > 0
     what = "the gain is no noise" if sure else "the gain may be noise"
-    bound = f"in {share} of {rules.draws:,} draws of the videos"
+    bound = f"in {share} of {rules.draws:,} draws of the data"
     return sure, f"{what}: {gain.value:+.4f}, {bound} more than {gain.low:+.4f}"
 
 

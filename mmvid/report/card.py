@@ -11,7 +11,7 @@ from mmvid.metrics.bootstrap import Interval
 from mmvid.report.table import markdown
 
 LONGEST = 5000
-_METRICS = ("gap", "map", "hit_at_1", "perr", "segment_map")
+_METRICS = ("gap", "map", "hit_at_1", "perr", "segment_map", "iou", "iou_pooled", "dice")
 _SLICES = {
     "": "all",
     "with_text": "with text",
@@ -28,12 +28,12 @@ class Facts:
     Attributes:
         name, version: the registered model and the version's number.
         about, intended_use, limits, licence: as the rules state them; empty ones are said to be unstated.
-        classifier: its name in the catalogue.
+        what: the model in words, such as "A `moe` classifier of 100 labels".
+        unit: what it is given and what is drawn anew: `video` or `picture`.
         options: what it was built and trained with, name -> value.
         data: the data set's title.
         digest: the data set's.
-        videos: split -> number of videos.
-        classes: labels.
+        sizes: split -> number of videos or pictures.
         metrics: on `gate`, `with_text/gap` and so on, with intervals.
         counts: videos of each slice that has its own, `with_text` -> number.
         confidence, draws: of the intervals.
@@ -50,12 +50,12 @@ class Facts:
     intended_use: str
     limits: str
     licence: str
-    classifier: str
+    what: str
+    unit: str
     options: Mapping[str, object]
     data: str
     digest: str
-    videos: Mapping[str, int]
-    classes: int
+    sizes: Mapping[str, int]
     metrics: Mapping[str, Interval]
     counts: Mapping[str, int]
     confidence: float
@@ -71,20 +71,21 @@ class Facts:
 def card(facts: Facts) -> str:
     """The whole card."""
     options = ", ".join(f"{name} {value}" for name, value in facts.options.items())
-    videos = ", ".join(f"{split} {count:,}" for split, count in facts.videos.items())
+    units = f"{facts.unit}s"
+    sizes = ", ".join(f"{split} {count:,}" for split, count in facts.sizes.items())
     share = f"{100 * facts.confidence:g} %"
     costs = facts.costs
     size = f"{costs['parameters']:,.0f} parameters, {costs['megabytes']:.2f} MB of weights"
-    cost = f"{size}, {costs['milliseconds']:.2f} ms for one video"
-    drawn = f"In brackets: where {share} of {facts.draws:,} bootstrap draws of the videos lie."
+    cost = f"{size}, {costs['milliseconds']:.2f} ms for one {facts.unit}"
+    drawn = f"In brackets: where {share} of {facts.draws:,} bootstrap draws of the {units} lie."
     reasons = "\n".join(f"- {reason}" for reason in facts.reasons)
     serve = f"mlflow models serve -m models:/{facts.name}/{facts.version} --env-manager local -p 5001"
     parts = [
         f"# {facts.name}, version {facts.version}",
         _stated(facts.about, "what it is"),
-        f"A `{facts.classifier}` classifier of {facts.classes:,} labels, {cost}. {facts.paper}".strip(),
+        f"{facts.what}, {cost}. {facts.paper}".strip(),
         f"**Trained** by {facts.run} with {options}.",
-        f"**Data**: {facts.data}, digest `{facts.digest}` ({videos} videos).",
+        f"**Data**: {facts.data}, digest `{facts.digest}` ({sizes} {units}).",
         f"**Measured** on `gate`, which decides promotions; nothing is trained or tuned on it. {drawn}",
         _table(facts).rstrip(),
         f"**The gate {'let it pass' if facts.passed else 'refused it'}** in {facts.promotion}:\n\n{reasons}",
@@ -115,7 +116,7 @@ def _table(facts: Facts) -> str:
             cells = [str(facts.metrics[name]) if name in facts.metrics else "" for name in names]
             count = facts.counts.get(key, facts.counts.get("", 0))
             rows.append([title, f"{count:,}", *cells])
-    return markdown(["slice", "videos", *columns], rows)
+    return markdown(["slice", f"{facts.unit}s", *columns], rows)
 
 
 def _stated(text: str, what: str) -> str:

@@ -42,17 +42,17 @@ def test_a_later_version_must_beat_the_champion(candidate, champion, passed):
         (
             Interval(0.1, 0.01, 0.2),
             True,
-            "the gain is no noise: +0.1000, in 90 % of 500 draws of the videos more than +0.0100",
+            "the gain is no noise: +0.1000, in 90 % of 500 draws of the data more than +0.0100",
         ),
         (
             Interval(0.1, 0.0, 0.2),
             False,
-            "the gain may be noise: +0.1000, in 90 % of 500 draws of the videos more than +0.0000",
+            "the gain may be noise: +0.1000, in 90 % of 500 draws of the data more than +0.0000",
         ),
         (
             Interval(0.1, math.nan, 0.2),
             False,
-            "the gain may be noise: +0.1000, in 90 % of 500 draws of the videos more than +nan",
+            "the gain may be noise: +0.1000, in 90 % of 500 draws of the data more than +nan",
         ),
         (None, False, "whether the gain is noise is not known: rules ask for 90 % and nothing was drawn"),
     ],

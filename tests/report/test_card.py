@@ -12,12 +12,12 @@ FACTS = Facts(
     intended_use="counting fish",
     limits="knows no birds",
     licence="",
-    classifier="moe",
+    what="A `moe` classifier of 7 labels",
+    unit="video",
     options={"experts": 2, "seed": 0},
     data="lakes",
     digest="d1g35t",
-    videos={"train": 4000, "gate": 100},
-    classes=7,
+    sizes={"train": 4000, "gate": 100},
     metrics={"gap": Interval(0.5, 0.4, 0.6), "rare/gap": Interval(0.25, 0.1, 0.4), "map": Interval(0.3, 0.2, 0.4)},
     counts={"": 100},
     confidence=0.9,
@@ -51,6 +51,14 @@ def test_a_card_has_all_that_it_must():
         assert part in text, part
     assert "with text" not in text and shortened(text, "card.md") == text
     assert "refused it" in card(dataclasses.replace(FACTS, passed=False))
+
+
+def test_a_card_of_a_segmenter_tells_of_pictures():
+    found = {"iou": Interval(0.8, 0.7, 0.9), "dice": Interval(0.9, 0.8, 1.0)}
+    text = card(dataclasses.replace(FACTS, what="A segmenter of robot: `unet`", unit="picture", metrics=found))
+    assert "A segmenter of robot: `unet`, 1,234,567 parameters, 4.94 MB of weights, 0.50 ms for one picture" in text
+    assert "500 bootstrap draws of the pictures lie" in text and "gate 100 pictures)" in text
+    assert "| 0.8000 [0.7000, 0.9000] | 0.9000 [0.8000, 1.0000] |" in text and "video" not in text
 
 
 def test_a_card_that_is_too_long_is_cut_and_says_where_the_rest_is():

@@ -15,8 +15,9 @@ from PIL import Image
 from mmvid import segmentation_serving
 from mmvid.animation import write_mp4
 from mmvid.console import run_command
+from mmvid.registry.versions import aliased
 from mmvid.segmentation import predictions
-from steps import segment, train_segmentation, train_unet, train_videogpt, train_vqvae
+from steps import promote, segment, train_segmentation, train_unet, train_videogpt, train_vqvae
 
 SIZES = {"sequence_length": 4, "resolution": 16, "stride": "2,4,4", "codes": 16, "code_size": 8, "hidden": 16}
 GPT = {"width": 24, "heads": 2, "layers": 1, "resnet_width": 4, "resnet_size": 12}
@@ -133,6 +134,27 @@ def test_a_model_answers_requests(trained, which):
     assert masks[0].shape == (16, 16) and np.array_equal(*masks)
     if which == "unet":
         assert ((masks[0] > 0) == (values > 0)).mean() > 0.9 and both[0]["polygons"]
+
+
+def test_the_gate_decides_on_pictures(trained, capsys):
+    """The U-Net becomes champion; the head of two epochs misses the bar, and the champion stays."""
+    promote.main(words(run=trained.unet.info.run_id, model="mmvid-segmenter"))
+    assert "version 1 is champion" in capsys.readouterr().out
+    promoted = newest("promote").data
+    for name in ("iou", "dice", "mean_mask/iou"):
+        assert promoted.metrics[f"candidate/{name}"] == pytest.approx(trained.unet.data.metrics[f"gate/{name}"])
+    version = mlflow.MlflowClient().get_model_version_by_alias("mmvid-segmenter", "champion")
+    assert "A segmenter of robot: `unet`" in version.description and "for one picture" in version.description
+    promote.main(words(run=trained.head.info.run_id, model="mmvid-segmenter"))
+    printed = capsys.readouterr().out
+    assert (
+        "version 2 stays a candidate" in printed and "misses the bar" in printed and "the gain may be noise" in printed
+    )
+    assert aliased("mmvid-segmenter", "champion") == "1"
+    assert newest("promote").data.metrics["gain"] < 0
+    measured = newest("measure").info.run_id
+    local = mlflow.artifacts.download_artifacts(run_id=measured, artifact_path="predictions/gate.arrow")
+    assert len(predictions.read(Path(local))) > 0
 
 
 def test_files_are_segmented(trained, tmp_path, capsys):
