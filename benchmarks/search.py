@@ -22,7 +22,7 @@ import mlflow
 import optuna
 
 from mmvid.dataset import DataConfig, make_demo, open_dataset
-from mmvid.experiment import Setup, train
+from mmvid.experiment import train
 from mmvid.records.demo import DemoConfig
 from mmvid.records.store import Store
 from mmvid.runs import Command, home
@@ -30,6 +30,7 @@ from mmvid.search.session import SearchConfig, Session
 from mmvid.search.space import Space
 from mmvid.search.storage import locate
 from mmvid.search.study import open_study
+from mmvid.setups import Setup
 from steps.search import Classifying
 
 LIMIT = 0.5  # seconds a trial above its training

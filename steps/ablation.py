@@ -23,7 +23,6 @@ from mmvid import blends, classifiers
 from mmvid.config import Options, deciding, option, parse
 from mmvid.console import run_command
 from mmvid.dataset import DataConfig, open_dataset
-from mmvid.experiment import training_options
 from mmvid.links import run_address
 from mmvid.records.store import Store
 from mmvid.records.textset import FIELDS
@@ -43,6 +42,7 @@ from mmvid.report.populations import (
 )
 from mmvid.report.recipes import Population, Recipe, Sizes, Table
 from mmvid.runs import Command, Finished, Run, load_run
+from mmvid.setups import training_options
 from mmvid.tasks import NotComputedError, Task
 from mmvid.textual import TextConfig
 from steps.build_text import find_or_build

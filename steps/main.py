@@ -13,13 +13,13 @@ import mmvid.classifiers
 from mmvid.config import Options, deciding, option, parse
 from mmvid.console import run_command
 from mmvid.dataset import DataConfig, open_dataset
-from mmvid.experiment import Setup, training_options
 from mmvid.links import model_training_view
 from mmvid.report import ablation as tables
 from mmvid.report.populations import store_of
 from mmvid.report.recipes import Sizes
 from mmvid.report.table import markdown
 from mmvid.runs import Command, Finished, RunConfig, Task
+from mmvid.setups import Setup, training_options
 from mmvid.textual import TextConfig
 from steps import ablation
 from steps.ablation import AblationConfig
@@ -53,8 +53,8 @@ def main(argv: list[str]) -> None:
         if text.titles or any(store.has_text(split).any() for split in store.splits):
             modalities = ",".join([*store.shapes.features, "keywords", "title"])
             small = ["--text_sizes", "small"] if config.sizes == "compact" else []
-            # Where videos are few a mixture that reads text needs a stronger penalty and dropout: by the default ones it
-            # is worse on the demo's dev than one without text.
+            # Where videos are few a mixture that reads text needs a stronger penalty and dropout: by the default ones
+            # it is worse on the demo's dev than one without text.
             held = ["--l2_penalty", "1e-5", "--text_dropout", "0.5"]
             words = ["moe", "--modalities", modalities, *small, *held, "--seed", str(config.seed)]
             finished[WITH_TEXT] = train(command, [*words, "--force", str(control.force)], data=data, text=text)

@@ -29,6 +29,7 @@ from mmvid.search.space import Space
 from mmvid.search.storage import locate
 from mmvid.search.study import Direction, Study, open_study
 from mmvid.search.subject import Report, Subject
+from mmvid.setups import Setup, training_options
 from mmvid.textual import TextConfig
 from steps.build_text import find_or_build
 from steps.train import find_or_train, text_options
@@ -89,7 +90,7 @@ class Classifying:
     def __init__(self, name: str, store: Store, textset: TextSet | None = None):
         member = classifiers.load(name)
         self.name, self.store, self.textset, self.title = name, store, textset, store.title
-        self.kinds = (member.Config, experiment.training_options(member))
+        self.kinds = (member.Config, training_options(member))
         self.inputs = {"data": store.digest} | ({} if textset is None else {"text": textset.digest})
         self.modules = ("mmvid.experiment", f"mmvid.classifiers.{name}")
         experiment.check_splits(store, ("train", "dev"))
@@ -102,7 +103,7 @@ class Classifying:
         return cls(name, store, find_or_build(command, store, text) if reads_text else None)
 
     def train(self, options: tuple[Options, ...], *, report: Report, checkpoints: Path) -> dict[str, float]:
-        setup = experiment.Setup(self.name, *options)
+        setup = Setup(self.name, *options)
         model, fitted = experiment.train(
             setup, self.store, self.textset, report=report, checkpoints=checkpoints, progress=False
         )
@@ -110,7 +111,7 @@ class Classifying:
         return fitted.history[fitted.best_epoch] | {"parameters": float(size)}
 
     def candidate(self, command: Command, options: tuple[Options, ...]) -> Finished:
-        return find_or_train(command, experiment.Setup(self.name, *options), self.store, self.textset)
+        return find_or_train(command, Setup(self.name, *options), self.store, self.textset)
 
 
 SUBJECTS = {classifiers: Classifying}  # a catalogue and how its members are searched

@@ -32,7 +32,6 @@ from mmvid.classifiers.keywords import WordHistogram
 from mmvid.config import Options, deciding, option, parse
 from mmvid.console import run_command
 from mmvid.dataset import DataConfig, open_dataset
-from mmvid.experiment import training_options
 from mmvid.records import extension
 from mmvid.records.batches import Batch
 from mmvid.records.splits import hash64
@@ -40,6 +39,7 @@ from mmvid.records.store import Store
 from mmvid.records.textset import FIELDS, TextSet
 from mmvid.records.words import Words
 from mmvid.runs import Command, Finished, Run, RunConfig, Task, home
+from mmvid.setups import Setup, training_options
 from mmvid.text.raw import RawText
 from mmvid.text_encoder import TextEncoder
 from mmvid.textual import TextConfig
@@ -127,16 +127,16 @@ def encoder_of(store: Store) -> TextEncoder | None:
     return TextEncoder.load(place) if store.base is not store and place.is_dir() else None
 
 
-def titles_setup(config: FeaturesConfig) -> experiment.Setup:
+def titles_setup(config: FeaturesConfig) -> Setup:
     """The TextCNN whose activations are the feature of a title."""
     member = classifiers.load("textcnn")
     model = member.Config(**(SMALL if config.text_sizes == "small" else {}))
     train = training_options(member)(batch_size=config.text_batch, seed=config.text_seed)
-    return experiment.Setup("textcnn", model, train)
+    return Setup("textcnn", model, train)
 
 
 def find_or_train_fold(
-    command: Command, setup: experiment.Setup, store: Store, textset: TextSet, fold: int, config: FeaturesConfig
+    command: Command, setup: Setup, store: Store, textset: TextSet, fold: int, config: FeaturesConfig
 ) -> Finished:
     """The finished run of a TextCNN that has not seen one fold of train, trained now if there is none."""
     whole = setup.task(store, textset)
@@ -160,7 +160,7 @@ def find_or_train_fold(
     return command.find_or_run(task, compute)
 
 
-def read_network(finished: Finished, setup: experiment.Setup, store: Store, textset: TextSet) -> textcnn.Model:
+def read_network(finished: Finished, setup: Setup, store: Store, textset: TextSet) -> textcnn.Model:
     """The network that `find_or_train_fold` trained."""
     network = textcnn.Model(setup.model, experiment.shapes_of(store, textset))
     network.load_state_dict(load_file(finished.fetch(WEIGHTS)))

@@ -20,7 +20,6 @@ from mmvid.config import Options, parse
 from mmvid.console import run_command
 from mmvid.dataset import DataConfig, open_dataset
 from mmvid.distillation import Teacher, TeacherConfig
-from mmvid.experiment import given_training, settled_training, training_options
 from mmvid.layers.features import FeatureOptions
 from mmvid.layers.text import FIELDS, TextOptions
 from mmvid.records.store import Store
@@ -28,6 +27,7 @@ from mmvid.records.textset import TextSet
 from mmvid.registry.versions import model_uri
 from mmvid.report.figures import precision_by_frequency
 from mmvid.runs import Command, Finished, Run, RunConfig, home, load_run
+from mmvid.setups import Setup, given_training, settled_training, training_options
 from mmvid.text_encoder import TextEncoder
 from mmvid.textual import TextConfig
 from mmvid.training import TrainConfig
@@ -83,7 +83,7 @@ def train(
         textset = find_or_build(command, store, text or said_text)
     elif set(getattr(model, "modalities", ())) & set(FIELDS) - set(store.shapes.features):
         store, encoder = text_features.find_or_make(command, store, text or said_text, features)
-    setup = experiment.Setup(name, model, training, find_teacher(learn, store))
+    setup = Setup(name, model, training, find_teacher(learn, store))
     return find_or_train(command, setup, store, textset, encoder, force=control.force, own=own)
 
 
@@ -113,7 +113,7 @@ def find_teacher(config: TeacherConfig | None, store: Store) -> Teacher | None:
 
 def find_or_train(
     command: Command,
-    setup: experiment.Setup,
+    setup: Setup,
     store: Store,
     textset: TextSet | None = None,
     encoder: TextEncoder | None = None,

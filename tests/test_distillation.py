@@ -10,11 +10,11 @@ import torch
 
 from mmvid import classifiers, distillation, experiment
 from mmvid.distillation import Teacher, TeacherConfig
-from mmvid.experiment import Setup
 from mmvid.packaging import Package
 from mmvid.records import ingest
 from mmvid.records.demo import DemoConfig, make_demo
 from mmvid.records.store import Store
+from mmvid.setups import Setup
 from mmvid.training import TrainConfig
 from steps import demo_data, train
 

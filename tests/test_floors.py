@@ -35,7 +35,7 @@ FLOORS = [
         "published",
         "text_encoder",
     },
-    {"ensemble", "evaluation", "fvd", "latents"},
+    {"ensemble", "evaluation", "fvd", "latents", "setups"},
     {"logged", "packaging", "segmentation"},
     {"ensemble_package"},
     {"clipset", "cross_validation", "dataset", "encoder_experiment", "experiment", "serving", "textual"},

@@ -43,7 +43,7 @@ class Config(FeatureOptions, Preset):
         "audioset": COMPACT | {"dropout": 0.4, "normalisation": "none", "pooling": "average"},
     }
     preset: Literal["compact", "lstm_a", "lstm_b", "audioset"] = option(
-        "compact", "options that are not given; lstm_a and lstm_b are paper A's, audioset is for its clips", decides=False
+        "compact", "options not given; lstm_a and lstm_b are paper A's, audioset is for its clips", decides=False
     )
     normalisation: Normalisation | None = option(None, "L2 normalisation of the input; joint: the original's (preset)")
     cells: int | None = option(None, "cells of a layer (preset)", ge=1, search=(128, 1024), log=True)

@@ -37,9 +37,7 @@ class Rules(Options):
     draws: int = option(1000, "draws of the bootstrap over the videos or pictures", ge=100)
     draw_seed: int = option(0, "seed of the draws", ge=0)
     losses: dict[Slice, float] = option({}, "the most that the metric may lose on each slice")
-    most: dict[Cost, float] = option(
-        {}, "the most parameters, megabytes of weights, milliseconds for one of them"
-    )
+    most: dict[Cost, float] = option({}, "the most parameters, megabytes of weights, milliseconds for one of them")
     intended_use: str = option("", "what it may be used for")
     limits: str = option("", "what it cannot do")
     licence: str = option("", "whose terms hold")

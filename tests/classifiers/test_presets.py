@@ -5,8 +5,8 @@ import torch
 
 from mmvid import classifiers
 from mmvid.config import Preset, deciding
-from mmvid.experiment import given_training, settled_training, training_options
 from mmvid.records.batches import Shapes
+from mmvid.setups import given_training, settled_training, training_options
 
 SIZES = {"visual": 1024, "audio": 128}
 PAPER = Shapes(classes=4716, features=SIZES, frames=SIZES)

@@ -4,7 +4,7 @@ import mlflow
 import pytest
 
 from mmvid import serving
-from mmvid.experiment import training_options
+from mmvid.setups import training_options
 from steps import demo_data, train
 
 

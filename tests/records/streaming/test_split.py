@@ -10,6 +10,7 @@ from mmvid.records.loader import Loader
 from mmvid.records.schema import load_schema
 from mmvid.records.store import Store
 from mmvid.records.streaming.split import SplitStream
+from mmvid.setups import Setup
 from mmvid.training import TrainConfig
 
 
@@ -95,7 +96,7 @@ def test_audioset_streamed_is_learnt_as_well_as_from_the_store(shared, tmp_path)
         store = ingest(folder, load_schema("audioset"), tmp_path / name, stream=name == "streamed")
         member = load("dbof")
         train = TrainConfig(epochs=1, batch_size=128, learning_rate=0.003, patience=0, buffer=4000)
-        setup = experiment.Setup("dbof", member.Config(projection=256, hidden=128), train)
+        setup = Setup("dbof", member.Config(projection=256, hidden=128), train)
         found[name] = experiment.train(setup, store, progress=False)[1].history[-1]["dev/gap"]
     assert found["streamed"] == pytest.approx(found["whole"], abs=0.02) and found["streamed"] > 0.2
 
@@ -119,7 +120,7 @@ def test_a_training_cut_off_within_an_epoch_ends_with_the_same_numbers(stores, k
     store = stores[kind == "streamed"]
     config = load("dbof").Config(projection=16, hidden=8, sampling="frames", samples=3)
     train = TrainConfig(epochs=3, batch_size=8, patience=0, ema=0.9, checkpoint_minutes=0, buffer=30)
-    setup = experiment.Setup("dbof", config, train)
+    setup = Setup("dbof", config, train)
     model, expected = experiment.train(setup, store, progress=False)
     batches = len(experiment.batches(store, "train", model, 8, learn=True))
     for cut in (3, batches + 5):
