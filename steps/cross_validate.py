@@ -3,7 +3,7 @@
     mlflow run . -e cross_validate -P items=/data/mosi/train.npz
     python -m steps.cross_validate --items /data/mosi/train.npz --group 12 --seeds 0,1,2
 
-Reads  the arrays at --items by the names of --schema; registry/tables/<table>.yaml, whose rows are subsets of the
+Reads  the arrays at --items by the names of --schema; registry/tables/folds/<table>.yaml, whose rows are subsets of the
        modalities; finished runs of the rows' recipes on each fold with each seed.
 Logs   a nested run for each row, fold and seed that was not trained yet; <table>.md, .csv, .tex and .png, report.html.
 """
@@ -29,7 +29,7 @@ from mmvid.records.schema import load_schema
 from mmvid.records.store import Store
 from mmvid.report import cross_validation as report
 from mmvid.report.cross_validation import NEVER, PLAIN, ROBUST, Cells, Study
-from mmvid.report.recipes import Recipe, Table, read_table
+from mmvid.report.recipes import TABLES, Recipe, Table, read_table
 from mmvid.runs import Command, Finished, Run, Task, home
 from steps.train import train
 
@@ -73,7 +73,7 @@ def main(argv: list[str]) -> None:
     (config,) = parse(argv, CrossConfig, about=__doc__)
     if not Path(config.items).is_file():
         raise ValueError(f"items must be an npz file of arrays, got {config.items!r}")
-    table, schema = read_table(config.table), load_schema(config.schema_name)
+    table, schema = read_table(config.table, TABLES / "folds"), load_schema(config.schema_name)
     modalities = tuple(schema.features)
     rows = subsets(table, modalities)
     items = arrays.read_items(Path(config.items), schema)

@@ -44,7 +44,7 @@ def clicks(workplace, monkeypatch) -> list[str]:
     (workplace / "tables").mkdir()
     (workplace / "tables" / "clicks.yaml").write_text(TABLE)
     read = cross_validate.read_table
-    monkeypatch.setattr(cross_validate, "read_table", lambda name: read(name, workplace / "tables"))
+    monkeypatch.setattr(cross_validate, "read_table", lambda name, folder: read(name, workplace / "tables"))
     given = {"items": workplace / "clicks.npz", "schema": workplace / "clicks.yaml", "table": "clicks", "draws": 100}
     given |= {"folds": 2, "seeds": "0", "group": 5}
     return [word for name, value in given.items() for word in (f"--{name}", str(value))]
