@@ -1,9 +1,8 @@
 """Titles and keywords to video-level features: the paper's 1024-d histogram of keywords, a TextCNN's word on titles.
 
-Of a title the feature is what the TextCNN says of each label, its log-odds over those of the label's share among the
-titles that it was trained on: 0 where the title tells nothing, as where there is none. Unlike the paper's feature, the
-4096-d activations, it means the same for any two networks, so training videos can be given that of a network that has
-not seen them.
+Of a title the feature is the TextCNN's score of each label, and a 1. Unlike the paper's feature, 4096-d activations,
+scores mean the same for any two networks, so training videos can be given those of a network that has not seen them.
+Classifiers normalise the feature to length 1; by the 1 in it scores that are all low stay low.
 
 One object does both for the data set (`text_features`) and for a request (a served mixture of experts), from ids or raw
 text. On disk it is a folder: `encoder.json`, `words.txt`, `weights.safetensors`; reading it runs no code from it.
@@ -20,6 +19,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn import functional
 
 from mmvid.classifiers import textcnn
 from mmvid.classifiers.keywords import WordHistogram
@@ -30,6 +30,7 @@ from mmvid.text.fields import Cleaning
 from mmvid.text.raw import RawText
 
 FORMAT = 1
+TitleFeature = Literal["scores", "activations"]
 
 
 class Description(Options):
@@ -39,37 +40,43 @@ class Description(Options):
     clusters: int = option(..., "size of the histogram", ge=1)
     titles: textcnn.Config = option(..., "options of the TextCNN")
     shapes: Shapes = option(..., "sizes that the TextCNN was built for")
-    title: Literal["log_odds", "activations"] = option("activations", "the feature of a title")
+    title: TitleFeature = option("activations", "the feature of a title")
     cleaning: Cleaning = option(..., "how raw titles and keywords are cleaned")
 
 
 class TextEncoder(nn.Module):
-    """Histogram of the words in keywords, and the log-odds or the hidden activations of a TextCNN over titles.
+    """Histogram of the words in keywords, and the scores or the hidden activations of a TextCNN over titles.
 
     Attributes:
         text: the words that are known, and how raw text is read.
         sizes: feature -> its size.
     """
 
-    def __init__(self, text: RawText, histogram: WordHistogram, titles: textcnn.Model, prior: Tensor | None = None):
+    def __init__(
+        self,
+        text: RawText,
+        histogram: WordHistogram,
+        titles: textcnn.Model,
+        title: TitleFeature = "activations",
+    ):
         """
         Args:
             text: the words and the cleaning.
             histogram: of the words in keywords.
             titles: the TextCNN of titles.
-            prior: the log-odds of each label where nothing is known, (C,); None makes activations the feature.
+            title: the feature of a title: the TextCNN's scores and a 1, or its activations.
         """
         super().__init__()
         self.text, self.histogram, self.titles = text, histogram, titles.eval()
-        self.register_buffer("prior", prior)
+        self.title = title
         self.sizes = {
             "keywords": histogram.clusters,
-            "title": titles.config.hidden if prior is None else titles.classes,
+            "title": titles.config.hidden if title == "activations" else titles.classes + 1,
         }
 
     @torch.inference_mode()
     def features(self, tokens: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Word ids, `title` and `keywords` -> int64 (B, L), to `keywords` (B, K) and `title` (B, C or H).
+        """Word ids, `title` and `keywords` -> int64 (B, L), to `keywords` (B, K) and `title` (B, C + 1 or H).
 
         A video without a known word in a field has zeros there.
         """
@@ -77,10 +84,11 @@ class TextEncoder(nn.Module):
 
     @torch.inference_mode()
     def of_titles(self, tokens: dict[str, Tensor], network: textcnn.Model) -> Tensor:
-        """The feature of titles by any network that was built like the encoder's own, (B, C or H)."""
+        """The feature of titles by any network that was built like the encoder's own, (B, C + 1 or H)."""
         batch = Batch(ids=[""] * len(tokens["title"]), tokens=tokens)
         network.eval()
-        titles = network.hidden(batch) if self.prior is None else network.log_odds(batch) - self.prior
+        scored = self.title == "scores"
+        titles = functional.pad(network(batch), (0, 1), value=1.0) if scored else network.hidden(batch)
         return titles * self.present(tokens)["title"][:, None]
 
     def present(self, tokens: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -106,7 +114,7 @@ class TextEncoder(nn.Module):
                 classes=self.titles.classes, words=len(self.text.words), word_size=self.titles.vectors.shape[1]
             ),
             cleaning=self.text.cleaning,
-            title="activations" if self.prior is None else "log_odds",
+            title=self.title,
         )
         (folder / "encoder.json").write_text(description.model_dump_json(indent=2, by_alias=True) + "\n", "utf-8")
         (folder / "words.txt").write_bytes("".join(f"{word}\n" for word in self.text.words).encode())
@@ -131,8 +139,7 @@ class TextEncoder(nn.Module):
         if len(words) != told.shapes.words:
             raise ValueError(f"{folder / 'words.txt'} must hold {told.shapes.words} words, got {len(words)}")
         histogram = WordHistogram(told.shapes.words, told.shapes.word_size, told.clusters)
-        prior = None if told.title == "activations" else torch.zeros(told.shapes.classes)
-        encoder = cls(RawText(words, told.cleaning), histogram, textcnn.Model(told.titles, told.shapes), prior)
+        encoder = cls(RawText(words, told.cleaning), histogram, textcnn.Model(told.titles, told.shapes), told.title)
         try:
             encoder.load_state_dict(load_file(folder / "weights.safetensors"))
         except (OSError, SafetensorError, RuntimeError) as error:

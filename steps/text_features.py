@@ -11,8 +11,9 @@ A TextCNN that was trained on the titles of `train` knows them by heart, so a cl
 of these same titles believes it too much. So `train` is divided into `text_folds` folds by the videos' ids, a network
 is trained without each, and a video of `train` gets the feature of the one that has not seen it; all other splits, and
 requests to a served model, get that of a network trained on all of `train`. Activations of several networks do not
-mean the same things, log-odds of labels do: these are the feature of a title then (C numbers). The paper's feature,
-the activations of one network (4096 numbers), in-sample on `train`, is `text_folds=0`.
+mean the same things, scores of labels do: these are the feature of a title then (C + 1 numbers, see `text_encoder`).
+The paper's feature, the activations of one network (4096 numbers), in-sample on `train`, is `text_folds=0`. On the
+demo's dev (made data) scores were better than log-odds, and than in-sample activations.
 
 What is reported on `gate` and `validate` is not touched either way: neither split trains anything. `dev` chooses the
 epochs of the TextCNNs and those of the classifier that reads them.
@@ -23,7 +24,6 @@ import shutil
 from typing import Literal
 
 import numpy as np
-import torch
 from safetensors.torch import load_file, save_file
 
 from mmvid import classifiers, experiment, serving
@@ -104,7 +104,7 @@ def find_or_make(
     def compute(run: Run) -> None:
         run.params({"data": str(store.folder), "textcnn": trained.id})
         run.dataset(store.name, store.digest, str(store.folder), store.profile(), context="text")
-        encoder = make_encoder(store, textset, trained, config)
+        encoder = make_encoder(textset, trained, config)
         networks = [read_network(finished, setup, store, textset) for finished in unseen]
         made = {"textcnn": trained.id, "text": textset.digest, "folds": [finished.id for finished in unseen]}
         make = features_of(encoder, store, textset, networks)
@@ -173,19 +173,15 @@ def folds_of(store: Store, folds: int) -> np.ndarray:
     return np.fromiter((hash64(id.as_py(), "text fold") % folds for id in column), np.int64, len(column))
 
 
-def make_encoder(store: Store, textset: TextSet, trained: Finished, config: FeaturesConfig) -> TextEncoder:
+def make_encoder(textset: TextSet, trained: Finished, config: FeaturesConfig) -> TextEncoder:
     """The encoder of a text set from a trained TextCNN and the codebook of the words in the keywords of train."""
     package = serving.load_logged(trained.tags["mmvid.model"])
     histogram = WordHistogram(len(textset), textset.size, config.text_clusters)
     occurrences = np.asarray(textset.word_counts[:, 1])
     if occurrences.any():  # else no video of train has keywords, and there is nothing to count
         histogram.fit(textset.vectors, occurrences, seed=config.text_seed)
-    prior = None
-    if config.text_folds:
-        learnt = experiment.batches(store, "train", package.model, 4096, words=Words(textset, ("title",)), learn=True)
-        counts = sum(batch.labels.sum(dim=0, dtype=torch.float64) for batch in learnt)
-        prior = torch.logit((counts + 0.5) / (learnt.count + 1)).float()
-    return TextEncoder(RawText(textset.words, textset.cleaning), histogram, package.model, prior)
+    title = "scores" if config.text_folds else "activations"
+    return TextEncoder(RawText(textset.words, textset.cleaning), histogram, package.model, title)
 
 
 def features_of(encoder: TextEncoder, store: Store, textset: TextSet, networks: list[textcnn.Model]) -> extension.Make:
