@@ -7,6 +7,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from mlflow.entities import Run
 
 from steps import demo_data, main
 
@@ -23,6 +24,11 @@ class Job:
         """The finished runs of an entry point, the newest first."""
         condition = f"tags.`mmvid.entry` = '{entry}' and attributes.status = 'FINISHED'"
         return mlflow.MlflowClient().search_runs(["0"], condition)
+
+    def version_of(self, model: str, number: str = "1") -> Run:
+        """The run of a version of a registered model."""
+        client = mlflow.MlflowClient()
+        return client.get_run(client.get_model_version(model, number).run_id)
 
     def running(self) -> list:
         """The runs that have not ended."""
