@@ -58,3 +58,13 @@ def job(tmp_path_factory) -> Job:
         main.main(WORDS)
         yield Job(folder, printed.getvalue(), tracking, WORDS)
         mlflow.set_tracking_uri(None)
+
+
+@pytest.fixture
+def here(job, monkeypatch):
+    """The job's folder as the working folder."""
+    monkeypatch.chdir(job.folder)
+    monkeypatch.setenv("MMVID_HOME", str(job.folder / "data"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", job.tracking)
+    mlflow.set_tracking_uri(job.tracking)
+    return job

@@ -75,16 +75,6 @@ def test_the_better_classifier_is_the_champion(job):
     assert len(answer["labels"]) == 3
 
 
-@pytest.fixture
-def here(job, monkeypatch):
-    """The job's folder as the working folder."""
-    monkeypatch.chdir(job.folder)
-    monkeypatch.setenv("MMVID_HOME", str(job.folder / "data"))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", job.tracking)
-    mlflow.set_tracking_uri(job.tracking)
-    return job
-
-
 def test_a_second_time_nothing_is_trained(here, capsys):
     before = {entry: len(here.runs(entry)) for entry in ("ingest", "train_logistic", "train_moe")}
     main.main(here.words)
