@@ -2,53 +2,43 @@
 
     mlflow run . -e ablation -P table=table5 -P missing=train -P seeds=0,1,2
     mlflow run . -e ablation -P table=all -P data=/data/audioset -P schema=audioset
+    mlflow run . -e ablation -P table=segmentation -P missing=train -P seeds=0
     python -m steps.ablation --table table4 --missing train
 
-Reads  registry/tables/<table>.yaml; the data set at --data; finished runs of the rows' recipes, each with its seeds.
-       With --missing train what is missing is trained, else it is shown as missing.
+Reads  registry/tables/<table>.yaml; the data set at --data, or for a table of pictures those at --masks; finished runs
+       of the rows' recipes, each with its seeds. With --missing train what is missing is trained, else it is shown.
 Logs   each table as .md, .csv, .tex and .png, report.html with all of them and interactive figures; a nested run for
        what was trained; the best seed on `gate` of each row goes before the gate of the row's registered model.
 """
 
 import contextlib
 import dataclasses
-import itertools
 import sys
-from collections.abc import Callable
 from typing import Literal
 
 from tqdm import tqdm
 
-from mmvid import blends, classifiers
 from mmvid.config import Options, deciding, option, parse
 from mmvid.console import run_command
 from mmvid.dataset import DataConfig, open_dataset
 from mmvid.links import run_address
-from mmvid.records.store import Store
-from mmvid.records.textset import FIELDS
+from mmvid.maskset import MasksConfig
 from mmvid.registry import versions
 from mmvid.report import ablation, label_curves, recipes
 from mmvid.report import text as text_report
 from mmvid.report.ablation import Champion, Filled, Made, Result
-from mmvid.report.html import Markup
-from mmvid.report.populations import (
-    SPLIT,
-    intervals_of,
-    metric_name,
-    predicted,
-    shares_alone,
-    store_of,
-    videos_of,
-)
+from mmvid.report.html import Markup, element, image
+from mmvid.report.populations import predicted, store_of, videos_of
 from mmvid.report.recipes import Population, Recipe, Sizes, Table
 from mmvid.runs import Command, Finished, Run, load_run
-from mmvid.setups import training_options
 from mmvid.tasks import NotComputedError, Task
 from mmvid.textual import TextConfig
 from steps.build_text import find_or_build
-from steps.ensemble import find_or_blend
 from steps.promote import promoted
-from steps.train import train
+from steps.rows import Rows
+from steps.rows.pictures import PictureRows
+from steps.rows.videos import VideoRows, seed_matters
+from steps.train_unet import LabelConfig
 
 STATISTICS = "table1"  # no recipes: what there is of titles and keywords
 FIGURE5 = "table5"  # the table whose rows Figure 5 draws
@@ -57,33 +47,41 @@ FIGURE5 = "table5"  # the table whose rows Figure 5 draws
 class AblationConfig(Options):
     """Tables."""
 
-    table: str = option("all", f"{', '.join([STATISTICS, *recipes.names()])}, several with commas, or all")
+    table: str = option("all", f"{', '.join([STATISTICS, *recipes.names()])}, several with commas, or all of videos")
     missing: Literal["train", "show"] = option("show", "what has no finished run is trained, or shown as missing")
     seeds: tuple[int, ...] = option((0, 1, 2), "seeds of each row", min_length=1)
     sizes: Sizes = option("compact", "models for small data on small machines, or the papers'")
     draws: int = option(1000, "bootstrap draws of the champions' intervals", ge=100)
 
 
+class PicturesConfig(Options):
+    """Labelled pictures, for tables of these."""
+
+    masks: str = option("demo", "an export with `ingest_masks`' defaults, a store with masks, or `demo`")
+
+
 @dataclasses.dataclass(frozen=True)
 class Bench:
-    """What every row is made with."""
+    """What every row of a table is made with: the command whose runs they are, the options, the data."""
 
     command: Command
     config: AblationConfig
-    data: DataConfig
-    text: TextConfig
-    store: Store
-    frames: bool
+    rows: Rows
     bar: tqdm
 
 
 def main(argv: list[str]) -> None:
-    config, data, text = parse(argv, AblationConfig, DataConfig, TextConfig, about=__doc__)
+    config, data, text, pictures, labels = parse(
+        argv, AblationConfig, DataConfig, TextConfig, PicturesConfig, LabelConfig, about=__doc__
+    )
     wanted = chosen(config.table)
-    decided = deciding(config) | deciding(data) | deciding(text)
+    decided = {name: value for part in (config, data, text, pictures, labels) for name, value in deciding(part).items()}
     with Command() as command, command.start(Task("ablation", decided, {}, (), name="tables"), own=True) as run:
-        store = open_dataset(command, data)
-        filled, failures = make(command, run, config, data, text, store, wanted)
+        videos = None
+        if any(name == STATISTICS or recipes.read_table(name).data == "videos" for name in wanted):
+            videos = VideoRows(command, data, text, open_dataset(command, data), config.draws)
+        masks = MasksConfig(masks=pictures.masks)
+        filled, failures = make(command, run, config, wanted, videos, PictureRows(command, masks, labels, config.draws))
         print("\n".join(ablation.as_markdown(each) for each in filled))
         check(failures)
 
@@ -101,7 +99,9 @@ def chosen(words: str) -> list[str]:
         ValueError: if there is none of a name, or its file is wrong.
     """
     there = [STATISTICS, *recipes.names()]
-    wanted = there if words == "all" else [word.strip() for word in words.split(",") if word.strip()]
+    if words == "all":
+        return [name for name in there if name == STATISTICS or recipes.read_table(name).data == "videos"]
+    wanted = [word.strip() for word in words.split(",") if word.strip()]
     for name in wanted:
         if name not in there:
             raise ValueError(f"table must be one of {', '.join(there)} or all, got {name!r}")
@@ -112,12 +112,19 @@ def make(
     command: Command,
     run: Run,
     config: AblationConfig,
-    data: DataConfig,
-    text: TextConfig,
-    store: Store,
     wanted: list[str],
+    videos: VideoRows | None,
+    pictures: PictureRows | None = None,
 ) -> tuple[list[Filled], list[str]]:
     """Fills the tables and logs them.
+
+    Args:
+        command: whose runs the rows are.
+        run: the run that logs the tables.
+        config: the options.
+        wanted: the tables' names.
+        videos: what rows of videos are made of; None where no such table is wanted.
+        pictures: the same of pictures.
 
     Returns:
         The tables, and a sentence for each row that failed.
@@ -125,17 +132,21 @@ def make(
     tables = [recipes.read_table(name) for name in wanted if name != STATISTICS]
     total = sum(len(config.seeds) for table in tables for row in table.rows if row.entry)
     shown = sys.stderr.isatty()
-    filled, parts = [], []
+    filled, parts, galleries = [], [], []
     with tqdm(total=total, desc="recipes", disable=not shown) as bar:
         for table in tables:
-            filled.append(fill(Bench(command, config, data, text, store, table.frames, bar), table))
+            rows = pictures if table.data == "pictures" else videos.of(table)
+            filled.append(fill(Bench(command, config, rows, bar), table))
             log_table(run, filled[-1])
+            if table.data == "pictures":
+                galleries += log_galleries(run, filled[-1])
     figures = [drawn for each in filled if each.table.name == FIGURE5 for drawn in figure5(run, each)]
-    if STATISTICS in wanted and lacking(Bench(command, config, data, text, store, False, bar), ("text",)) is None:
-        textset = find_or_build(command, store, text)
-        run.text(f"{STATISTICS}.md", text_report.as_markdown(textset, store))
-        parts = text_report.page_parts(textset, store)
-    run.text("report.html", ablation.report(f"Tables: {store.title}", filled, figures, last=parts))
+    if STATISTICS in wanted and videos.lacking(("text",)) is None:
+        textset = find_or_build(command, videos.store, videos.text)
+        run.text(f"{STATISTICS}.md", text_report.as_markdown(textset, videos.store))
+        parts = text_report.page_parts(textset, videos.store)
+    titles = dict.fromkeys([*([] if videos is None else [videos.title]), *(each.data for each in filled)])
+    run.text("report.html", ablation.report(f"Tables: {', '.join(titles)}", filled, figures, last=[*galleries, *parts]))
     run.text("tables.md", "\n".join(ablation.as_markdown(each) for each in filled))
     run.describe("\n".join(ablation.as_markdown(each, level=2) for each in filled)[:5000])
     failures = [
@@ -149,13 +160,13 @@ def fill(bench: Bench, table: Table) -> Filled:
     results: dict[str, Result] = {}
     for row in table.rows:
         results[row.name] = made(bench, table, row, results) if row.entry else Result(row)
-    return Filled(table, bench.store.title, tuple(results.values()))
+    return Filled(table, bench.rows.title, tuple(results.values()))
 
 
 def made(bench: Bench, table: Table, row: Recipe, earlier: dict[str, Result]) -> Result:
     """What came of a row: its runs, the promotion, the champion with its intervals."""
     population = table.population_of(row)
-    if (lack := lacking(bench, row.needs)) is not None:
+    if (lack := bench.rows.lacking(row.needs)) is not None:
         bench.bar.update(len(bench.config.seeds))
         return Result(row, lack=lack)
     runs: dict[int, Finished] = {}
@@ -175,20 +186,21 @@ def made(bench: Bench, table: Table, row: Recipe, earlier: dict[str, Result]) ->
     if not runs:
         return Result(row, lack=lack, failed=failed)
     first = table.columns[0].metric
-    best = max(runs.values(), key=lambda run: gate_value(run, population, first))
+    best = max(runs.values(), key=lambda run: gate_value(bench, run, population, first))
     told = ""
     if row.model:
         try:
-            told = promoted(bench.command, row.model, best, store_of(best)).removeprefix("- ")
+            told = promoted(bench.command, row.model, best, bench.rows.place(best)).removeprefix("- ")
         except ValueError as error:
             told = f"{row.model}: not promoted, {error}"
-    metrics = {column.metric: metric_name(population, column.metric) for column in table.columns}
+    shown = [column.metric for column in table.columns]
+    logged = {metric: bench.rows.logged(population, row.instead.get(metric, metric)) for metric in shown}
     return Result(
         row,
-        tuple(Made(seed, run.id, run_address(run), measured(run, metrics)) for seed, run in runs.items()),
-        int(videos_of(best, population).sum()),
+        tuple(Made(seed, run.id, run_address(run), measured(run, logged)) for seed, run in runs.items()),
+        bench.rows.count(best, population),
         champion_of(bench, table, row, best, population),
-        shares_alone(best, population, list(metrics)) if table.shares_alone else {},
+        bench.rows.shares(best, population, shown) if table.shares_alone else {},
         lack,
         told,
         failed,
@@ -217,26 +229,10 @@ def run_recipe(bench: Bench, row: Recipe, seed: int, members: list[str]) -> Fini
         ValueError: if the recipe's entry point or parameters are wrong, or it fails.
     """
     words = row.words(bench.config.sizes)
-    kind, _, name = row.entry.partition("_")
-    if kind not in RUNNERS:
-        raise ValueError(f"entry must begin with {' or '.join(f'{each}_' for each in RUNNERS)}, got {row.entry!r}")
     try:
-        return RUNNERS[kind](bench, name, words, seed, members)
+        return bench.rows.run(row.entry, words, seed, members)
     except SystemExit as error:  # `parse` has told what is wrong with a parameter
         raise ValueError(f"{row.entry} does not take {' '.join(words)}: see the error above") from error
-
-
-def _train(bench: Bench, name: str, words: list[str], seed: int, members: list[str]) -> Finished:
-    seeded = ["--seed", str(seed)] if seed_matters(name) else []
-    return train(bench.command, [name, *words, *seeded], data=bench.data, text=bench.text, frames=bench.frames)
-
-
-def _blend(bench: Bench, name: str, words: list[str], seed: int, members: list[str]) -> Finished:
-    chosen, config = parse([name, *words], blends, about=__doc__)
-    return find_or_blend(bench.command, chosen, config, members)
-
-
-RUNNERS: dict[str, Callable[[Bench, str, list[str], int, list[str]], Finished]] = {"train": _train, "ensemble": _blend}
 
 
 def is_seeded(row: Recipe) -> bool:
@@ -245,37 +241,15 @@ def is_seeded(row: Recipe) -> bool:
     return kind != "train" or seed_matters(name)
 
 
-def seed_matters(name: str) -> bool:
-    return name not in classifiers.names() or "seed" in training_options(classifiers.load(name)).model_fields
-
-
-def lacking(bench: Bench, needs: tuple[str, ...]) -> str | None:
-    """Why the data cannot give a row, or None."""
-    store, text = bench.store, bench.text
-    for need in needs:
-        if need == "text" or need in FIELDS:
-            there = bool(text.titles) or any(store.has_text(split).any() for split in store.splits)
-        else:
-            there = need in store.shapes.features
-        if not there:
-            return f"not in this data: {store.title} has no {need}"
-    fields = [need for need in needs if need in FIELDS]
-    if fields:
-        textset = find_or_build(bench.command, store, text)
-        for field, split in itertools.product(fields, ("train", "dev", SPLIT)):
-            if not textset.known(split, field, "kept").any():
-                return f"not in this data: no video of {split} has a known word in {field}"
-    return None
-
-
 def measured(run: Finished, metrics: dict[str, str]) -> dict[str, float]:
     """A run's values by the table's names of them; `metrics` are the run's names by the table's."""
     return {name: run.metrics[logged] for name, logged in metrics.items() if logged in run.metrics}
 
 
-def gate_value(run: Finished, population: Population, metric: str) -> float:
-    """What the seeds of a row are compared by: the metric of its videos on `gate`."""
-    return run.metrics.get(metric_name(population, metric, "gate"), run.metrics.get("gate/gap", float("-inf")))
+def gate_value(bench: Bench, run: Finished, population: Population, metric: str) -> float:
+    """What the seeds of a row are compared by: the metric of its videos or pictures on `gate`."""
+    first = bench.rows.logged(population, metric, "gate")
+    return run.metrics.get(first, run.metrics.get(f"gate/{bench.rows.metric}", float("-inf")))
 
 
 def champion_of(bench: Bench, table: Table, row: Recipe, best: Finished, population: Population) -> Champion | None:
@@ -284,10 +258,10 @@ def champion_of(bench: Bench, table: Table, row: Recipe, best: Finished, populat
     if version is None:
         return None
     run = load_run(versions.run_of(row.model, version))
-    if store_of(run).digest != store_of(best).digest:
+    if not bench.rows.is_of_same_data(run, best):
         return None
     metrics = [column.metric for column in table.columns]
-    return Champion(row.model, version, run.id, intervals_of(run, population, metrics, draws=bench.config.draws))
+    return Champion(row.model, version, run.id, bench.rows.intervals(run, population, metrics))
 
 
 def log_table(run: Run, filled: Filled) -> None:
@@ -298,6 +272,20 @@ def log_table(run: Run, filled: Filled) -> None:
     run.text(f"{name}.tex", ablation.as_latex(filled))
     run.figure(f"{name}.png", ablation.picture(filled))
     run.report(ablation.means(filled))
+
+
+def log_galleries(run: Run, filled: Filled) -> list[Markup]:
+    """Logs the gallery of the best row, and gives those of all rows as parts of a page, the worst pictures first."""
+    rows = [each for each in filled.results if each.made and each.recipe.model]
+    first = filled.table.columns[0].metric
+    galleries = {each.recipe.name: load_run(each.made[0].run).fetch("gallery.png").read_bytes() for each in rows}
+    if rows:
+        best = max(rows, key=lambda each: each.made[0].metrics.get(first, float("-inf")))
+        with run.file("gallery.png") as path:
+            path.write_bytes(galleries[best.recipe.name])
+    heading = element("h2", "Pictures of validate, the worst first: the picture, its true mask, the predicted one")
+    shown = [part for name, content in galleries.items() for part in (element("h3", name), image(name, content))]
+    return [heading, *shown] if shown else []
 
 
 def figure5(run: Run, filled: Filled) -> list[tuple[str, Markup]]:

@@ -24,6 +24,7 @@ from mmvid.textual import TextConfig
 from steps import ablation
 from steps.ablation import AblationConfig
 from steps.promote import promoted
+from steps.rows.videos import VideoRows
 from steps.train import find_or_train, train
 
 CLASSIFIERS = ("logistic", "moe")
@@ -67,7 +68,8 @@ def main(argv: list[str]) -> None:
         for name, trained in finished.items():
             run.report({f"{name}/{metric}": trained.metrics[f"validate/{metric}"] for metric in METRICS})
         asked = AblationConfig(missing="train", seeds=(config.seed,), sizes=config.sizes)
-        filled, failures = ablation.make(command, run, asked, data, text, store, wanted) if wanted else ([], [])
+        rows = VideoRows(command, data, text, store, asked.draws)
+        filled, failures = ablation.make(command, run, asked, wanted, rows) if wanted else ([], [])
         print(f"\n{report}\n" + "\n".join(map(tables.as_markdown, filled)) + f"\n{model_training_view()}")
         ablation.check(failures)
 

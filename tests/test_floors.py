@@ -66,7 +66,7 @@ MLFLOW_ROOMS = {
         "upkeep",
     ),
 }
-FILES = sorted([*ROOT.glob("mmvid/**/*.py"), *ROOT.glob("steps/*.py")])
+FILES = sorted([*ROOT.glob("mmvid/**/*.py"), *ROOT.glob("steps/**/*.py")])
 
 
 def room_of(module: str) -> str:

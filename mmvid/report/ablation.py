@@ -98,7 +98,7 @@ def header(table: Table) -> list[str]:
         name = f"{column.name} %" if column.percent else column.name
         heads += [name, f"{name} of the champion", *[f"{name}, labels' shares alone"] * table.shares_alone]
         heads.append(f"{name}, the paper")
-    return [*heads, "videos", "runs"]
+    return [*heads, table.data, "runs"]
 
 
 def cells(table: Table, result: Result) -> list[str]:
@@ -132,7 +132,7 @@ def sentences(filled: Filled) -> list[str]:
     if any(result.made for result in filled.results):
         told.append(
             "Ours: mean over the seeds, ± their standard deviation. Champion: the promoted version's own value and the "
-            "95 % interval of a bootstrap over the videos."
+            f"95 % interval of a bootstrap over the {table.data}."
         )
     if table.shares_alone:
         told.append(

@@ -3,6 +3,7 @@
 Every function takes plain text and escapes it.
 """
 
+from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
 
@@ -36,6 +37,7 @@ th, td { padding-right: 18px } th:last-child, td:last-child { padding-right: 0; 
 td.word { max-width: 260px; overflow-wrap: anywhere; white-space: normal; min-width: 110px }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 0 40px }
 .share { display: block; height: 12px; border-radius: 3px; background: var(--bar); min-width: 1px }
+img { display: block; max-width: 100%; image-rendering: pixelated }
 svg { display: block; overflow: visible } rect { fill: var(--bar) } rect:hover { fill: #2c5a88 }
 text { fill: var(--soft); font-size: 11px }
 """
@@ -51,9 +53,9 @@ def page(title: str, parts: Sequence[Markup], scripts: bool = False) -> str:
     Args:
         scripts: whether scripts inside it run; nothing is ever loaded from elsewhere.
     """
-    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:"
     if scripts:  # plotly compiles what it draws with WebGL
-        policy += "; script-src 'unsafe-inline' 'unsafe-eval'; img-src data: blob:"
+        policy += "; script-src 'unsafe-inline' 'unsafe-eval'"
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -78,6 +80,12 @@ def link(text: str, address: str) -> Markup:
     if not address:
         return _text(text)
     return Markup(f'<a href="{escape(address)}" target="_blank" rel="noopener">{escape(text)}</a>')
+
+
+def image(title: str, content: bytes) -> Markup:
+    """A picture that lies inside the page; `content` is a PNG file."""
+    told = escape(title)
+    return Markup(f'<img alt="{told}" title="{told}" src="data:image/png;base64,{b64encode(content).decode("ascii")}">')
 
 
 def prose(text: str) -> list[Markup]:

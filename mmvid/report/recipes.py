@@ -40,6 +40,7 @@ class Recipe(Options):
     )
     population: Population | None = option(None, "videos that the row is of, where they are not the table's")
     paper: dict[str, float] = option({}, "the paper's numbers by metric, as the paper prints them")
+    instead: dict[str, str] = option({}, "metrics that the row shows in place of the columns', such as a baseline's")
     note: str = option("", "what is to be said of it")
 
     def words(self, sizes: Sizes) -> list[str]:
@@ -54,6 +55,7 @@ class Table(Options):
     name: str = option(..., "how it is asked for: the file's name")
     title: str = option(..., "its heading")
     paper: str = option("", "whose numbers stand beside ours, and on which data")
+    data: Literal["videos", "pictures"] = option("videos", "what its models are of")
     population: Population = option("all", "videos of validate that its numbers are of")
     frames: bool = option(False, "all rows are of the demo's frame-level records, which models of means read as well")
     shares_alone: bool = option(False, "also show what the labels' shares alone reach, a scorer that knows no video")
