@@ -11,14 +11,13 @@ import binascii
 import io
 import warnings
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pydantic
 import torch
-from mlflow.pyfunc import PythonModel, PythonModelContext
+from mlflow.pyfunc import PythonModel
 from PIL import Image
-from pydantic import SkipValidation
 
 from mmvid import encoder_package
 from mmvid.animation import gif
@@ -28,7 +27,7 @@ from mmvid.config import Options, explain, option
 from mmvid.encoder_package import EncoderPackage
 from mmvid.encoders import videogpt
 from mmvid.logged import log_package, package_of
-from mmvid.serving import BadRequest
+from mmvid.requests import BadRequest, record_model
 
 LARGEST = 16_000_000  # pixels of a picture
 KEYS = ("id", "frames", "category", "options")
@@ -155,28 +154,14 @@ def read_picture(where: str, value: Any) -> Image.Image:
     return picture
 
 
+def open_service(folder: Path) -> Service:
+    """The service of a package folder."""
+    return Service(encoder_package.load(folder))
+
+
 def python_model() -> PythonModel:
-    """The MLflow model class; as in `serving`, the types are for the signature and our own sentences tell of faults."""
-    kinds = {"id": str, "frames": list[str], "category": int, "options": dict[str, str]}
-    fields: dict[str, Any] = {key: (Annotated[kind | None, SkipValidation], None) for key, kind in kinds.items()}
-    record = pydantic.create_model("Record", __config__=pydantic.ConfigDict(extra="allow"), **fields)
-
-    class ServedEncoder(PythonModel):
-        """Answers `Record`s."""
-
-        def load_context(self, context: PythonModelContext) -> None:
-            self.service = Service(encoder_package.load(Path(context.artifacts["package"])))
-
-        def predict(self, model_input: list[record], params: dict[str, Any] | None = None):
-            return self.service.answer([_given(each) for each in model_input])
-
-    return ServedEncoder()
-
-
-def _given(record: pydantic.BaseModel) -> dict[str, Any]:
-    """What the client sent; a DataFrame has NaN instead of None where a row lacks a key."""
-    sent = {name: getattr(record, name) for name in record.model_fields_set}
-    return {name: None if isinstance(value, float) and value != value else value for name, value in sent.items()}
+    """The MLflow model class."""
+    return record_model({"id": str, "frames": list[str], "category": int, "options": dict[str, str]}, open_service)
 
 
 def input_example(package: EncoderPackage) -> list[dict[str, Any]]:

@@ -15,7 +15,8 @@ from mmvid import ensemble_package, serving
 from mmvid.ensemble_package import EnsemblePackage
 from mmvid.logged import log_package, package_of
 from mmvid.packaging import Package
-from mmvid.serving import BadRequest, RequestOptions, Service
+from mmvid.requests import BadRequest
+from mmvid.serving import RequestOptions, Service
 
 
 class EnsembleService(Service):

@@ -10,21 +10,20 @@ HTTP 400 and one sentence, as `serving` tells it.
 import base64
 import io
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import pydantic
-from mlflow.pyfunc import PythonModel, PythonModelContext
+from mlflow.pyfunc import PythonModel
 from PIL import Image
-from pydantic import SkipValidation
 
 from mmvid.config import Options, explain, option
 from mmvid.encoder_serving import LARGEST, read_picture
 from mmvid.logged import log_package, package_of
+from mmvid.requests import BadRequest, record_model
 from mmvid.segmentation import package as packages
 from mmvid.segmentation.package import SegmenterPackage
 from mmvid.segmentation.pictures import png, polygons
-from mmvid.serving import BadRequest
 
 KEYS = ("id", "picture", "options")
 
@@ -121,28 +120,14 @@ def _of_numbers(where: str, value: list | np.ndarray) -> Image.Image:
     return Image.fromarray(pixels.astype(np.uint8)).convert("RGB")
 
 
+def open_service(folder: Path) -> Service:
+    """The service of a package folder."""
+    return Service(packages.load(folder))
+
+
 def python_model() -> PythonModel:
-    """The MLflow model class; as in `serving`, the types are for the signature and our own sentences tell of faults."""
-    kinds = {"id": str, "picture": str, "options": dict[str, float]}
-    fields: dict[str, Any] = {key: (Annotated[kind | None, SkipValidation], None) for key, kind in kinds.items()}
-    record = pydantic.create_model("Record", __config__=pydantic.ConfigDict(extra="allow"), **fields)
-
-    class ServedSegmenter(PythonModel):
-        """Answers `Record`s."""
-
-        def load_context(self, context: PythonModelContext) -> None:
-            self.service = Service(packages.load(Path(context.artifacts["package"])))
-
-        def predict(self, model_input: list[record], params: dict[str, Any] | None = None):
-            return self.service.answer([_given(each) for each in model_input])
-
-    return ServedSegmenter()
-
-
-def _given(record: pydantic.BaseModel) -> dict[str, Any]:
-    """What the client sent; a DataFrame has NaN instead of None where a row lacks a key."""
-    sent = {name: getattr(record, name) for name in record.model_fields_set}
-    return {name: None if isinstance(value, float) and value != value else value for name, value in sent.items()}
+    """The MLflow model class."""
+    return record_model({"id": str, "picture": str, "options": dict[str, float]}, open_service)
 
 
 def input_example(package: SegmenterPackage) -> list[dict[str, Any]]:

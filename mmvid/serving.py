@@ -10,20 +10,16 @@ A model that reads titles and keywords takes them raw; with `language`, where it
 """
 
 import dataclasses
-import json
 import math
 import reprlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import pydantic
 import torch
-from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
-from mlflow.pyfunc import PythonModel, PythonModelContext
-from pydantic import SkipValidation
+from mlflow.pyfunc import PythonModel
 
 from mmvid import packaging
 from mmvid.config import Options, explain, option
@@ -32,6 +28,7 @@ from mmvid.packaging import Package
 from mmvid.records.batches import Batch
 from mmvid.records.quantised import mean_frame, pad_frames
 from mmvid.records.schema import FeatureSpec
+from mmvid.requests import BadRequest, record_model
 from mmvid.text.fields import Cleaning
 from mmvid.text.raw import RawText
 from mmvid.text_encoder import pad_numbers
@@ -48,17 +45,6 @@ class RequestOptions(Options):
 
     top_k: int = option(20, "best labels to answer", ge=1, strict=True)
     dense: bool = option(False, "answer the scores of all classes instead", strict=True)
-
-
-class BadRequest(MlflowException):
-    """HTTP 400 and one sentence. The scoring server would put the whole request before it."""
-
-    def __init__(self, sentence: str):
-        super().__init__(sentence, error_code=INVALID_PARAMETER_VALUE)
-        self.sentence = sentence
-
-    def serialize_as_json(self) -> str:
-        return json.dumps({"error_code": self.error_code, "message": self.sentence})
 
 
 def request_keys(package: Package) -> dict[str, tuple[str, bool]]:
@@ -312,34 +298,11 @@ def open_service(folder: Path) -> Service:
 def python_model(keys: dict[str, bool | str], opened: Callable[[Path], Service] = open_service) -> PythonModel:
     """The MLflow model class for records with the given keys: True for frames, False for a vector, or a `TEXT_KINDS`.
 
-    `opened` makes the service of the package folder.
-
-    The types of the record's keys are for the model's signature only. Nothing is checked by them, so that every fault
-    is told by our own sentences instead of a dump of the request.
+    `opened` makes the service of the package folder. With the model config `dense` it answers the array of all scores.
     """
     types = {True: list[list[float]], False: list[float], "text": str, "texts": list[str]}
-    stated = {"id": str, **{key: types[kind] for key, kind in keys.items()}, "options": dict[str, int]}
-    fields: dict[str, Any] = {key: (Annotated[kind | None, SkipValidation], None) for key, kind in stated.items()}
-    record = pydantic.create_model("Record", __config__=pydantic.ConfigDict(extra="allow"), **fields)
-
-    class ServedClassifier(PythonModel):
-        """Answers `Record`s; with the model config `dense`, the array of all scores."""
-
-        def load_context(self, context: PythonModelContext) -> None:
-            self.service = opened(Path(context.artifacts["package"]))
-            self.dense = bool((context.model_config or {}).get("dense"))
-
-        def predict(self, model_input: list[record], params: dict[str, Any] | None = None):  # answers of two kinds
-            records = [_sent(each) for each in model_input]
-            return self.service.scores(records) if self.dense else self.service.answer(records)
-
-    return ServedClassifier()
-
-
-def _sent(record: pydantic.BaseModel) -> dict[str, Any]:
-    """What the client sent; a DataFrame has NaN instead of None where a row lacks a key."""
-    sent = {name: getattr(record, name) for name in record.model_fields_set}
-    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in sent.items()}
+    kinds = {"id": str, **{key: types[kind] for key, kind in keys.items()}, "options": dict[str, int]}
+    return record_model(kinds, opened)
 
 
 def input_example(package: Package) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from mmvid.encoders import videogpt, vqvae
 from mmvid.metrics.image import psnr
 from mmvid.presets import settle, unset
 from mmvid.pretraining import PretrainConfig
-from mmvid.serving import BadRequest
+from mmvid.requests import BadRequest
 
 TRAIN = PretrainConfig(steps=4, checks=2, batch_size=6, learning_rate=3e-3)
 SIZES = vqvae.Config(

@@ -36,7 +36,7 @@ FLOORS = [
         "text_encoder",
     },
     {"ensemble", "evaluation", "fvd", "latents", "setups"},
-    {"logged", "packaging", "segmentation"},
+    {"logged", "packaging", "requests", "segmentation"},
     {"ensemble_package"},
     {"clipset", "cross_validation", "dataset", "encoder_experiment", "experiment", "serving", "textual"},
     {"distillation", "encoder_serving", "ensemble_serving", "maskset", "served", "registry", "search"},
@@ -49,6 +49,7 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 MLFLOW_ROOMS = {
     *(
         "logged",
+        "requests",
         "runs",
         "links",
         "packaging",

@@ -9,11 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
+from mmvid.requests import BadRequest
 from mmvid.segmentation.model import Segmentation
 from mmvid.segmentation.package import SegmenterPackage
 from mmvid.segmentation_serving import LARGEST, Service, input_example
 from mmvid.segmenters import unet
-from mmvid.serving import BadRequest
 
 
 class Brightness(unet.Model):

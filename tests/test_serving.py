@@ -12,7 +12,8 @@ from mmvid import classifiers, packaging, serving
 from mmvid.records.batches import Batch, Shapes
 from mmvid.records.quantised import mean_frame
 from mmvid.records.schema import load_schema
-from mmvid.serving import BadRequest, Service
+from mmvid.requests import BadRequest
+from mmvid.serving import Service
 
 SCHEMA = load_schema("demo")
 

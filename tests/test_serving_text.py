@@ -11,7 +11,8 @@ from mmvid import classifiers, packaging, serving
 from mmvid.classifiers.keywords import WordHistogram
 from mmvid.records.batches import Batch, Shapes
 from mmvid.records.schema import load_schema
-from mmvid.serving import BadRequest, Service
+from mmvid.requests import BadRequest
+from mmvid.serving import Service
 from mmvid.text.fields import Cleaning
 from mmvid.text.raw import RawText
 from mmvid.text_encoder import TextEncoder

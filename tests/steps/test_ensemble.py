@@ -16,16 +16,6 @@ from mmvid.runs import load_run
 from steps import ensemble, evaluate, predict, promote
 
 
-@pytest.fixture
-def here(job, monkeypatch):
-    """The job's folder as the working folder."""
-    monkeypatch.chdir(job.folder)
-    monkeypatch.setenv("MMVID_HOME", str(job.folder / "data"))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", job.tracking)
-    mlflow.set_tracking_uri(job.tracking)
-    return job
-
-
 def members(job) -> list[str]:
     """A run of features, the champion of another kind, one that reads words, one that reads features of text."""
     with_text = [run for run in job.runs("train_moe") if "keywords" in run.data.params.get("modalities", "")]

@@ -13,9 +13,9 @@ from steps import main, promote, train
 METRICS = {f"{split}/{name}" for split in ("gate", "validate") for name in ("gap", "map", "hit_at_1", "perr")}
 
 
-@pytest.fixture(params=["train_logistic", "train_moe"])
+@pytest.fixture(params=["mmvid-logistic", "mmvid-moe"])
 def trained(job, request):
-    return job.runs(request.param)[0]
+    return job.version_of(request.param)
 
 
 def test_the_table_says_that_its_data_is_made(job):
@@ -64,9 +64,8 @@ def test_every_run_is_below_the_main_run(job):
 
 
 def test_the_better_classifier_is_the_champion(job):
-    whole = [run for run in job.runs("train_moe") if "title" not in run.data.params["modalities"]]
-    assert len(whole) == 2  # without keywords and with them
-    best = max([job.runs("train_logistic")[-1], *whole], key=lambda run: run.data.metrics["gate/gap"])
+    rows = [job.version_of(f"mmvid-{name}") for name in ("logistic", "moe", "moe-text")]
+    best = max(rows, key=lambda run: run.data.metrics["gate/gap"])
     assert serving.load_logged("models:/mmvid-classifier@champion").key == best.data.tags["mmvid.key"]
     assert serving.load_logged("models:/mmvid-moe@champion").encoder is None
     with_text = serving.load_logged("models:/mmvid-moe-text@champion")
@@ -76,19 +75,9 @@ def test_the_better_classifier_is_the_champion(job):
     assert len(answer["labels"]) == 3
 
 
-@pytest.fixture
-def here(job, monkeypatch):
-    """The job's folder as the working folder."""
-    monkeypatch.chdir(job.folder)
-    monkeypatch.setenv("MMVID_HOME", str(job.folder / "data"))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", job.tracking)
-    mlflow.set_tracking_uri(job.tracking)
-    return job
-
-
 def test_a_second_time_nothing_is_trained(here, capsys):
     before = {entry: len(here.runs(entry)) for entry in ("ingest", "train_logistic", "train_moe")}
-    main.main([])
+    main.main(here.words)
     assert {entry: len(here.runs(entry)) for entry in before} == before
     assert "is the champion already" in capsys.readouterr().out
 
