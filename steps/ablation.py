@@ -1,7 +1,7 @@
 """The papers' tables from promoted models: recipes found or run, cells with spread and interval, a report with figures.
 
     mlflow run . -e ablation -P table=table5 -P missing=train -P seeds=0,1,2
-    mlflow run . -e ablation -P table=all -P data=/data/audioset -P schema=audioset
+    mlflow run . -e ablation -P table=all -P data=/data/audioset -P schema=audioset -P sizes=audioset
     mlflow run . -e ablation -P table=segmentation -P missing=train -P seeds=0
     python -m steps.ablation --table table4 --missing train
 
@@ -50,7 +50,7 @@ class AblationConfig(Options):
     table: str = option("all", f"{', '.join([STATISTICS, *recipes.names()])}, several with commas, or all of videos")
     missing: Literal["train", "show"] = option("show", "what has no finished run is trained, or shown as missing")
     seeds: tuple[int, ...] = option((0, 1, 2), "seeds of each row", min_length=1)
-    sizes: Sizes = option("compact", "models for small data on small machines, or the papers'")
+    sizes: Sizes = option("compact", "models for small data and machines, tuned on AudioSet, or the papers'")
     draws: int = option(1000, "bootstrap draws of the champions' intervals", ge=100)
 
 

@@ -15,6 +15,7 @@ from mmvid.classifiers import FrameClassifier
 from mmvid.config import Preset, option
 from mmvid.layers.features import FeatureOptions, Normalisation
 from mmvid.layers.head import Head
+from mmvid.layers.slim import batch_norm
 from mmvid.records.batches import Batch, Shapes
 
 TRAINING = {"learning_rate": 0.003}  # the original says 0.001, of 1024 cells
@@ -30,7 +31,7 @@ TRAINING_PRESETS = {
     }
 }
 COMPACT = {"cells": 256, "layers": 2, "experts": 2}
-PAPER = {"dropout": 0.0, "normalisation": "per_modality", "pooling": "last"}
+PAPER = {"dropout": 0.0, "normalisation": "per_modality", "pooling": "last", "batch_norm": False, "rare": False}
 
 
 class Config(FeatureOptions, Preset):
@@ -40,7 +41,8 @@ class Config(FeatureOptions, Preset):
         "compact": COMPACT | PAPER | {"dropout": 0.2},
         "lstm_a": PAPER | {"cells": 1024, "layers": 2, "experts": 2},
         "lstm_b": PAPER | {"cells": 512, "layers": 4, "experts": 4},
-        "audioset": COMPACT | {"dropout": 0.4, "normalisation": "none", "pooling": "average"},
+        "audioset": {"cells": 256, "layers": 1, "experts": 2, "dropout": 0.4}
+        | {"normalisation": "none", "pooling": "average", "batch_norm": True, "rare": True},
     }
     preset: Literal["compact", "lstm_a", "lstm_b", "audioset"] = option(
         "compact", "options not given; lstm_a and lstm_b are paper A's, audioset is for its clips", decides=False
@@ -55,6 +57,11 @@ class Config(FeatureOptions, Preset):
     pooling: Literal["last", "average"] | None = option(
         None, "a video's hidden state: that at its last frame, the paper's, or the mean over its frames (preset)"
     )
+    batch_norm: bool | None = option(
+        None, "batch normalisation of the state that the experts read, beyond the paper (preset)"
+    )
+    norm_decay: float = option(0.9, "how slowly its moving averages fade", gt=0, lt=1)
+    rare: bool | None = option(None, "scores begin near 1 / classes; those of the starter code near 1 / 3 (preset)")
     l2_penalty: float = option(1e-8, "penalty on the experts' weights", ge=0, search=(1e-9, 1e-5), log=True)
 
 
@@ -67,15 +74,16 @@ class Model(FrameClassifier):
         self.lstm = nn.LSTM(self.reader.size, config.cells, config.layers, batch_first=True, dropout=between)
         for layer in range(config.layers):
             _initialise(self.lstm, layer)
+        self.norm = batch_norm(config.cells, config.norm_decay) if config.batch_norm else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
-        self.head = Head(config.cells + self.reader.beside, shapes.classes, config.experts, rare=False)
+        self.head = Head(config.cells + self.reader.beside, shapes.classes, config.experts, rare=config.rare)
 
     def log_odds(self, batch: Batch) -> Tensor:
         lengths = batch.num_frames.cpu()  # where packing needs them
         packed = pack_padded_sequence(self.reader.frames(batch), lengths, batch_first=True, enforce_sorted=False)
         outputs, (last, _) = self.lstm(packed)  # `last` is (layers, B, H), each at its video's last frame
         state = last[-1] if self.config.pooling == "last" else _mean(outputs, batch.num_frames)
-        return self.head(torch.cat([self.dropout(state), *self.reader.vectors(batch)], 1))
+        return self.head(torch.cat([self.dropout(self.norm(state)), *self.reader.vectors(batch)], 1))
 
     def penalty(self) -> Tensor:
         return self.config.l2_penalty * self.head.squared_weights()

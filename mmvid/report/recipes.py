@@ -14,7 +14,7 @@ from mmvid.config import Options, explain, option
 
 TABLES = Path(__file__).resolve().parents[2] / "registry" / "tables"
 
-Sizes = Literal["compact", "paper"]
+Sizes = Literal["compact", "audioset", "paper"]
 Population = Literal["all", "with_text", "with_known_word"]
 
 
@@ -32,7 +32,9 @@ class Recipe(Options):
     name: str = option(..., "the row's head", min_length=1)
     entry: str = option("", "the entry point, such as train_moe; none: only the paper's numbers")
     parameters: dict[str, Any] = option({}, "its parameters, whatever the sizes")
-    sizes: dict[Sizes, dict[str, Any]] = option({}, "further parameters for small data and machines, or the paper's")
+    sizes: dict[Sizes, dict[str, Any]] = option(
+        {}, "further parameters: for small data and machines, those tuned on AudioSet, or the paper's"
+    )
     members: tuple[str, ...] = option((), "rows of this table that an ensemble joins, seed by seed")
     model: str = option("", "the registered model that it feeds")
     needs: tuple[str, ...] = option(

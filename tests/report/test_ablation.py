@@ -135,6 +135,11 @@ def test_an_unknown_table_is_named(tmp_path):
         read_table("table9")
 
 
+def test_every_trained_row_has_parameters_of_each_size_or_of_none():
+    rows = [row for name in names() for row in read_table(name).rows if row.sizes and row.entry.startswith("train_")]
+    assert rows and all({"compact", "audioset"} <= set(row.sizes) for row in rows)
+
+
 def test_words_of_a_recipe_depend_on_the_sizes():
     recipe = Recipe(
         name="r",
