@@ -144,16 +144,18 @@ def mmvid_epoch(files: list[str], what: str, workers: int) -> Epoch:
     shards = [scan(find_file(file)) for file in files]
     options = dict(means=False, buffer=BUFFER // max(1, workers), workers=workers)
     stream = Stream(load_schema("youtube8m"), shards, BATCH, **options)
-    numbers = itertools.count()
+    numbers, before = itertools.count(), 0.0
 
     def epoch() -> tuple[int, float]:
+        nonlocal before
         stream.set_epoch(next(numbers))
-        count, others = 0, 0.0
+        count, spent_by_readers = 0, 0.0
         for taken, batch in enumerate(stream, 1):
             batch = batch.to("cpu") if what == "floats" else batch
             count += len(batch)
-            if taken == len(stream):  # its readers are still there
-                others = sum(map(spent, multiprocessing.active_children()))
+            if taken == len(stream):  # its readers, which stay for all epochs, are there
+                spent_by_readers = sum(map(spent, multiprocessing.active_children()))
+        others, before = spent_by_readers - before, spent_by_readers
         return count, others
 
     return epoch
