@@ -14,7 +14,6 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from pydantic import model_validator
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmvid import loop
 from mmvid.clips.batches import ClipBatch
@@ -42,13 +41,6 @@ class PretrainConfig(Options):
     patience: int = option(0, "checks without a better dev loss before training stops; 0 never stops", ge=0)
     precision: loop.Precision = option("32", "arithmetic")
     ema: float = option(0.0, "decay of the weights' moving average, which is kept; 0 averages nothing", ge=0, lt=1)
-    norms_until: float = option(
-        1.0,
-        "share of the steps in which batch norms take each batch's statistics; then they keep those they have, so that "
-        "training sees what evaluation will, which small batches need; 1 is the original's",
-        gt=0,
-        le=1,
-    )
     seed: int = option(0, "seed of weights, order, windows and dropout", ge=0)
 
     @model_validator(mode="after")
@@ -134,12 +126,6 @@ class Pretraining(Learner):
 
     def loss(self, batch: ClipBatch | CodedBatch) -> Tensor:
         return self.measured(batch)[0]
-
-    def on_train_batch_start(self, batch: ClipBatch | CodedBatch, index: int) -> None:
-        if self.trainer.global_step >= self.config.norms_until * self.config.steps:
-            for module in self.model.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
 
     def measured(self, batch: ClipBatch | CodedBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a batch and the encoder's measures."""
