@@ -17,7 +17,7 @@ import numpy as np
 import pydantic
 import torch
 from mlflow.pyfunc import PythonModel
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from mmvid import encoder_package
 from mmvid.animation import gif
@@ -149,6 +149,8 @@ def read_picture(where: str, value: Any) -> Image.Image:
         if picture.width * picture.height > LARGEST:
             raise BadRequest(f"{where} must have at most {LARGEST} pixels, it is {picture.width} x {picture.height}")
         picture.load()
+    except UnidentifiedImageError as error:  # it would name an object in memory
+        raise BadRequest(f"{where} must be a PNG or JPEG picture: its {len(content)} bytes are of neither") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadRequest(f"{where} must be a PNG or JPEG picture: {str(error) or type(error).__name__}") from error
     return picture

@@ -94,7 +94,10 @@ BOMB = encoded(np.zeros((10_000, 10_000), np.uint8))  # 100 megapixels in some k
         ({"picture": None}, "record 0: picture must be given"),
         ({}, "record 0: picture must be given"),
         ({"picture": "not base64!"}, "record 0: picture must be base64: "),
-        ({"picture": base64.b64encode(b"hello").decode()}, "record 0: picture must be a PNG or JPEG picture"),
+        (
+            {"picture": base64.b64encode(b"hello").decode()},
+            "record 0: picture must be a PNG or JPEG picture: its 5 bytes",
+        ),
         ({"picture": ""}, "record 0: picture must be a PNG or JPEG picture"),
         ({"picture": encoded(np.zeros((4, 4), np.uint8), "GIF")}, "record 0: picture must be a PNG or JPEG picture"),
         ({"picture": encoded(np.arange(1600).reshape(40, 40).astype(np.uint8))[:100]}, "record 0: picture must be "),

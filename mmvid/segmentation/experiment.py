@@ -154,6 +154,7 @@ def run(
     *,
     key: str,
     caches: Path,
+    start: SegmenterPackage | None = None,
     report: Report = lambda metrics, epoch: None,
     checkpoints: Path | None = None,
     progress: bool = True,
@@ -165,6 +166,7 @@ def run(
         labelled: frames with masks; all its categories together are the mask.
         key: the key of the run, which the package carries.
         caches: the folder of frozen encoders' latents.
+        start: a segmenter of the same setup, trained on other masks, whose head goes on learning here.
         report: hears of each epoch.
         checkpoints: where training keeps its state, to go on after a kill.
         progress: whether to show progress bars.
@@ -188,6 +190,8 @@ def run(
         setup.encoder.model.to(device)
     inputs = {split: _inputs(setup, frames, ids, caches, progress) for split, (frames, _, ids) in parts.items() if ids}
     model = _model(setup, inputs["train"], parts["train"][1].shape[1:])
+    if start is not None:
+        model.go_on_from(start.model)
     seconds["latents"], started = time.monotonic() - started, time.monotonic()
     train = MaskLoader(
         inputs["train"],

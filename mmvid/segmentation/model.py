@@ -38,6 +38,19 @@ class Segmentation(nn.Module):
         self.shift.copy_(mean.view_as(self.shift))
         self.scale.copy_(torch.where(deviation > 1e-6, deviation, 1.0).view_as(self.scale))
 
+    def go_on_from(self, other: "Segmentation") -> None:
+        """Takes another's head and the scale of what it reads.
+
+        Raises:
+            ValueError: if the other's head is another one, or of other sizes.
+        """
+        ours, theirs = ((each.head.name, each.head.config, each.head.shape, each.head.size) for each in (self, other))
+        if ours != theirs:
+            raise ValueError(f"start must be a {ours[0]} of the same sizes, {ours[1:]}, got {theirs[0]} {theirs[1:]}")
+        self.head.load_state_dict(other.head.state_dict())
+        self.shift.copy_(other.shift)
+        self.scale.copy_(other.scale)
+
     def train(self, mode: bool = True) -> "Segmentation":
         """The encoder stays in evaluation mode: no dropout, and the statistics of its norms stay."""
         super().train(mode)

@@ -120,6 +120,19 @@ def test_a_data_set_without_a_split_is_refused(labelled, tmp_path):
         experiment.run(Setup("unet", UNET, CONFIG), without, key="key", caches=tmp_path, progress=False)
 
 
+def test_a_segmenter_goes_on_from_another(outcome, labelled, tmp_path):
+    config = CONFIG.model_copy(update={"epochs": 1, "learning_rate": 1e-9})
+    again = experiment.run(
+        Setup("unet", UNET, config), labelled, key="again", caches=tmp_path, start=outcome.package, progress=False
+    )
+    begun = dict(outcome.package.model.head.named_parameters())  # the norms' statistics are new ones
+    for name, weight in again.package.model.head.named_parameters():
+        torch.testing.assert_close(weight, begun[name], atol=1e-6, rtol=0)
+    other = Setup("unet", unet.Config(widths=(4, 8)), config)
+    with pytest.raises(ValueError, match="^start must be a unet of the same sizes"):
+        experiment.run(other, labelled, key="other", caches=tmp_path, start=outcome.package, progress=False)
+
+
 def test_channels_are_standardised():
     model = Segmentation(linear.Model(linear.Config(), (3, 4, 4), (8, 8)))
     read = np.random.default_rng(0).normal(5, 3, (9, 3, 4, 4)).astype(np.float32)
