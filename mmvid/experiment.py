@@ -22,6 +22,7 @@ from mmvid.records.loader import Loader, Relabel
 from mmvid.records.store import Store
 from mmvid.records.streaming.split import SplitStream
 from mmvid.records.textset import TextSet
+from mmvid.records.vocabulary import unnamed
 from mmvid.records.words import NO_WORDS, Words, word_counts
 from mmvid.setups import CountConfig, Setup
 from mmvid.text_encoder import TextEncoder
@@ -150,13 +151,19 @@ def train(
     `among`, bool (N,), which videos of train it may learn from.
 
     Raises:
-        ValueError: if a classifier that reads words would learn from no video.
+        ValueError: if a classifier that reads words would learn from no video, or is to read none of its labels' and
+            the labels have no names.
     """
     torch.manual_seed(setup.seed)
     shapes = shapes_of(store, textset)
     model = classifiers.load(setup.name).Model(setup.model, shapes)
     words = words_of(model, textset)
     if model.reads_text:
+        if model.label_words == "removed" and all(name == unnamed(label) for label, name in enumerate(store.names)):
+            raise ValueError(
+                f"label_words=removed needs the names of the labels, {store.title} has none; "
+                "ingest with vocabulary=<CSV of id,name>"
+            )
         model.prepare(textset.vectors, word_counts(words))
     train = batches(
         store,

@@ -135,8 +135,8 @@ def test_an_unknown_table_is_named(tmp_path):
         read_table("table9")
 
 
-def test_every_trained_row_has_parameters_of_each_size_or_of_none():
-    rows = [row for name in names() for row in read_table(name).rows if row.sizes and row.entry.startswith("train_")]
+def test_rows_that_audioset_can_fill_have_its_sizes():
+    rows = [row for name in ("table4", "table5", "table6") for row in read_table(name).rows if row.sizes]
     assert rows and all({"compact", "audioset"} <= set(row.sizes) for row in rows)
 
 

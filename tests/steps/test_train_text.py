@@ -1,5 +1,7 @@
 """Classifiers of titles and keywords from a fresh folder: the text set is made on the way, scores are by population."""
 
+import json
+
 import mlflow
 import pytest
 
@@ -35,6 +37,15 @@ def test_the_text_classifiers_train_on_demo_data(workplace, capsys):
     train.main(["unigram", "--label_words", "removed", "--text_fields", "title,keywords"])
     first, second = (each.data.metrics["train/videos"] for each in reversed(finished("train_unigram")))
     assert second < first
+
+
+def test_label_words_are_removed_only_where_labels_have_names(workplace):
+    rows = [{"id": f"v{i}", "title": f"good dog number {i % 7}", "labels": [i % 3]} for i in range(300)]
+    (workplace / "titles.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ["unigram", "--data", "titles.jsonl", "--schema", "youtube8m", "--text_fields", "title"]
+    sentence = "label_words=removed needs the names of the labels, youtube8m has none; ingest with voc"
+    with pytest.raises(ValueError, match=sentence):
+        train.main([*words, "--label_words", "removed"])
 
 
 def test_a_classifier_says_how_it_is_trained():
