@@ -283,10 +283,11 @@ class Command:
         """
         told = False
         while True:
+            # First who computes, then what is finished: what ends between the two questions is not missed.
+            others = [run for run in search(_running(task.key)) if is_beating(run)]
             found = find(task.key)
             if found is not None and usable(found):
                 return found
-            others = [run for run in search(_running(task.key)) if is_beating(run)]
             if not others:
                 return None
             if not told:

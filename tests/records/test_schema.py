@@ -81,6 +81,6 @@ def test_a_wrong_schema_names_file_and_field(tmp_path, text, sentence):
 
 
 def test_an_unknown_schema_names_those_there_are():
-    sentence = r"^unknown schema 'youtube8n'; did you mean youtube8m\?; there are audioset, demo, youtube8m, "
+    sentence = r"^unknown schema 'youtube8n'; did you mean youtube8m\?; there are audioset, demo, mosi, youtube8m, "
     with pytest.raises(ValueError, match=sentence):
         load_schema("youtube8n")

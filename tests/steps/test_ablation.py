@@ -86,5 +86,7 @@ def test_a_row_that_fails_leaves_the_others_and_ends_with_its_name(here, monkeyp
 
 
 def test_an_unknown_table_is_one_sentence():
-    with pytest.raises(ValueError, match="^table must be one of table1, table2, .* or all, got 'table9'$"):
+    with pytest.raises(
+        ValueError, match="^table must be one of table1, segmentation, table2, .* or all, got 'table9'$"
+    ):
         main.main(["--tables", "table9"])

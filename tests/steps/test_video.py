@@ -20,7 +20,7 @@ from steps import export_videogpt, import_videogpt, predict_video, train_videogp
 
 SIZES = {"sequence_length": 4, "resolution": 16, "stride": "2,4,4", "codes": 16, "code_size": 8, "hidden": 16}
 BUDGET = {"steps": 4, "checks": 2, "batch_size": 6, "measured_clips": 3, "frame_stride": 1}
-GPT = {"width": 24, "heads": 2, "layers": 1, "resnet_width": 4, "resnet_size": 12}
+GPT = {"width": 24, "heads": 2, "layers": 1, "resnet_width": 4, "resnet_size": 12, "aligned_condition": False}
 
 
 def words(**options) -> list[str]:
