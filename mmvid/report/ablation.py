@@ -327,7 +327,11 @@ def bars(filled: Filled) -> Any:
             col=place,
         )
     figure.update_layout(
-        barmode="group", height=160 + 44 * len(shown), legend={"orientation": "h", "y": 1.12}, template="plotly_white"
+        barmode="group",
+        height=160 + 44 * len(shown),
+        legend={"orientation": "h", "yref": "container", "y": 1, "yanchor": "top", "x": -0.1},
+        margin={"t": 90},
+        template="plotly_white",
     )
     return figure
 
