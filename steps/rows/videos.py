@@ -46,6 +46,8 @@ class VideoRows:
         for need in needs:
             if need == "text" or need in FIELDS:
                 there = bool(text.titles) or any(store.has_text(split).any() for split in store.splits)
+            elif need == "frames":
+                there = bool(store.shapes.frames)
             else:
                 there = need in store.shapes.features
             if not there:
