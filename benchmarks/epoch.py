@@ -35,7 +35,7 @@ import torch
 
 from mmvid.records.columns import matrix
 from mmvid.records.loader import Loader
-from mmvid.records.manifest import Manifest, Source, add_counts, sizes_of, store_digest, write_manifest
+from mmvid.records.manifest import Manifest, Source, add_counts, sizes_of, store_digest
 from mmvid.records.schema import Schema, Video, load_schema
 from mmvid.records.shards import ShardWriter
 from mmvid.records.store import Store
@@ -96,19 +96,17 @@ def make(folder: Path, videos: int) -> None:
         splits = writer.counts if splits is None else add_counts(splits, writer.counts)
     names = [f"label {label}" for label in range(schema.classes)]
     source = Source(folder="made", request="", has_dev=False, dev_share=0.1, seed=0, on_error="stop")
-    write_manifest(
-        folder,
-        Manifest(
-            digest=store_digest(schema, names, files),
-            schema=schema,
-            features=sizes_of(schema, [splits.features]),
-            frames={},
-            names=names,
-            splits={SPLIT: splits},
-            files=files,
-            source=source,
-        ),
+    manifest = Manifest(
+        digest=store_digest(schema, names, files),
+        schema=schema,
+        features=sizes_of(schema, [splits.features]),
+        frames={},
+        names=names,
+        splits={SPLIT: splits},
+        files=files,
+        source=source,
     )
+    manifest.write(folder)
 
 
 def draw(schema: Schema, shard: int, videos: int) -> Iterator[Video]:

@@ -2,11 +2,16 @@
 
 from pathlib import Path
 
+import hypothesis
 import mlflow
 import postgres_server
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

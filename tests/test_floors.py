@@ -18,6 +18,7 @@ FLOORS = [
         "encoder_presets",
         "layers",
         "loop",
+        "manifests",
         "metrics",
         "optimisation",
         "presets",

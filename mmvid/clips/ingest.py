@@ -25,20 +25,19 @@ from mmvid.clips.clip import Clip
 from mmvid.clips.manifest import (
     FORMAT,
     LISTED,
-    NAME,
     Layout,
+    Manifest,
     OnError,
     Skipped,
     SkippedClip,
     Source,
-    read_manifest,
-    write_manifest,
 )
 from mmvid.clips.pictures import fitted_clip
 from mmvid.clips.sources import BadClip, Piece, ReadOptions, Report, find_clips
 from mmvid.clips.store import ClipStore
 from mmvid.clips.writing import Shard, SplitBy, check_layout, write_shard, write_table
 from mmvid.durable import claimed, remove_leftovers, replacing
+from mmvid.manifests import NAME
 
 DEV_SHARE = VALIDATE_SHARE = 0.1
 STATE = ".ingest"
@@ -154,7 +153,7 @@ def ingest_reading(
         plans = _plan(_distinct(reading.pieces))
         settings = [FORMAT, reading.kind, reading.options, on_error, dev_share, validate_share, seed, made]
         request = _digest(settings) + _digest([[piece.key() for piece in plan] for plan in plans])
-        if (folder / NAME).exists() and read_manifest(folder).source.request == request:
+        if (folder / NAME).exists() and Manifest.read(folder).source.request == request:
             shutil.rmtree(folder / STATE, ignore_errors=True)
             return ClipStore.open(folder)
         (folder / STATE).mkdir(exist_ok=True)
@@ -175,7 +174,7 @@ def ingest_reading(
         shares = {"dev_share": dev_share, "validate_share": validate_share}
         manifest = write_table(folder, layout, shards, source, seed=seed, by=reading.by, **shares)
         notes = sum((Counter(shard.notes) for shard in shards), reading.notes)
-        write_manifest(folder, manifest.model_copy(update={"notes": dict(sorted(notes.items()))}))
+        manifest.model_copy(update={"notes": dict(sorted(notes.items()))}).write(folder)
         shutil.rmtree(folder / STATE)
         _remove_others(folder)
     return ClipStore.open(folder)
@@ -214,7 +213,7 @@ def write_clips(
         shard = write_shard(folder, 0, first.layout, _after(first, waiting))
         shares = {"dev_share": dev_share, "validate_share": validate_share}
         source = Source(folder=str(folder), kind=name, options=shares | {"seed": seed}, made=made)
-        write_manifest(folder, write_table(folder, first.layout, [shard], source, seed=seed, **shares))
+        write_table(folder, first.layout, [shard], source, seed=seed, **shares).write(folder)
         _remove_others(folder)
     return ClipStore.open(folder)
 
@@ -357,7 +356,7 @@ def _remove_leftovers(folder: Path) -> None:
 
 def _remove_others(folder: Path) -> None:
     """Removes files of a store that was here before."""
-    kept = {file.name for file in read_manifest(folder).files} | {NAME, ".lock"}
+    kept = {file.name for file in Manifest.read(folder).files} | {NAME, ".lock"}
     for path in folder.iterdir():
         if path.name not in kept and path.is_file() and path.suffix in (".frames", ".masks", ".actions", ".positions"):
             path.unlink()

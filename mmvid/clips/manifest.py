@@ -4,14 +4,11 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import ValidationError
+from mmvid.config import Options, option
+from mmvid.manifests import StoredManifest, digest_of
 
-from mmvid.config import Options, explain, option
-from mmvid.durable import replacing
-
-NAME = "manifest.json"
 FORMAT = 1
 LISTED = 1000  # clips left out that a manifest lists; all are counted
 SPLITS = ("train", "dev", "validate")
@@ -75,8 +72,11 @@ class Source(Options):
     made: bool = option(False, "whether the clips are made demo data")
 
 
-class Manifest(Options):
+class Manifest(StoredManifest):
     """A store's manifest."""
+
+    of: ClassVar = "a store of clips"
+    mark: ClassVar = "layout"
 
     format: Literal[FORMAT] = option(FORMAT, "version of the store's layout")
     digest: str = option(..., "digest of layout, names and files")
@@ -88,10 +88,6 @@ class Manifest(Options):
     skipped: Skipped = option(Skipped(), "clips left out")
     notes: dict[str, int] = option({}, "what is worth telling of the others, counted")
     source: Source = option(..., "what it was made from")
-
-    def plain(self) -> dict[str, Any]:
-        """The manifest as JSON values."""
-        return self.model_dump(mode="json", by_alias=True)
 
 
 def add_skipped(one: Skipped, other: Skipped) -> Skipped:
@@ -111,38 +107,3 @@ def store_digest(layout: Layout, classes: Iterable[str], files: Iterable[FileEnt
 def file_entry(folder: Path, name: str, column: Column) -> FileEntry:
     """The entry of a file that is written."""
     return FileEntry(name=name, column=column, bytes=(folder / name).stat().st_size, digest=digest_of(folder / name))
-
-
-def digest_of(path: Path) -> str:
-    """The BLAKE2b of a file's bytes."""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Writes `manifest.json`: with it the store is complete."""
-    with replacing(folder / NAME) as path:
-        path.write_text(json.dumps(manifest.plain(), indent=1, ensure_ascii=False), encoding="utf-8")
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """Reads and checks `manifest.json`.
-
-    Raises:
-        ValueError: if there is none or it is not one of this format; the sentence names the file.
-    """
-    path = folder / NAME
-    if not path.is_file():
-        raise ValueError(f"{folder} is not a store of clips: it has no {NAME} (an ingest writes it last)")
-    try:
-        content = json.loads(path.read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not JSON: {error}") from None
-    if not isinstance(content, dict) or "layout" not in content:
-        raise ValueError(f"{path}: not the manifest of a store of clips")
-    if content.get("format") != FORMAT:
-        raise ValueError(f"{path}: the store's format must be {FORMAT}, got {content.get('format')!r}")
-    try:
-        return Manifest(**content)
-    except ValidationError as error:
-        raise ValueError(f"{path}: {explain(error)}") from None

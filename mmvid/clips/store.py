@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from mmvid.clips.manifest import SPLITS, Column, Layout, Manifest, digest_of, read_manifest
+from mmvid.clips.manifest import SPLITS, Column, Layout, Manifest
 from mmvid.clips.writing import TABLE, columns_of, unpack_masks
+from mmvid.manifests import check_files, verify_files
 
 MADE = "demo clips (made)"
 
@@ -46,13 +47,8 @@ class ClipStore:
             ValueError: if the folder is no store, or a file is missing or of another size; the file is named.
         """
         folder = Path(folder)
-        contents = read_manifest(folder)
-        for file in contents.files:
-            path = folder / file.name
-            if not path.is_file():
-                raise ValueError(f"{path}: the store's file is missing")
-            if (size := path.stat().st_size) != file.bytes:
-                raise ValueError(f"{path}: the store's file must have {file.bytes} bytes, it has {size}")
+        contents = Manifest.read(folder)
+        check_files(folder, contents.files)
         return cls(folder, contents)
 
     def __reduce__(self):
@@ -151,10 +147,7 @@ class ClipStore:
         Raises:
             ValueError: names the first file whose bytes are not those that were written.
         """
-        for file in self.contents.files:
-            if (digest := digest_of(self.folder / file.name)) != file.digest:
-                path = self.folder / file.name
-                raise ValueError(f"{path}: the digest is {digest}, the manifest says {file.digest}")
+        verify_files(self.folder, self.contents.files)
 
     @functools.cached_property
     def _entries(self) -> dict[str, list[Entry]]:

@@ -24,7 +24,8 @@ from tqdm import tqdm
 
 from mmvid.config import Options, option
 from mmvid.durable import claimed, remove_leftovers, replacing
-from mmvid.records.manifest import NAME, Counts, Extended, FileEntry, Manifest, read_manifest, write_manifest
+from mmvid.manifests import NAME, digest_of
+from mmvid.records.manifest import Counts, Extended, FileEntry, Manifest
 from mmvid.records.store import Store
 
 BATCH_BYTES = 8 * 1024 * 1024  # of features in a record batch
@@ -87,7 +88,7 @@ def extend(
 def _is_made(folder: Path, request: str) -> bool:
     if not (folder / NAME).exists():
         return False
-    contents = read_manifest(folder)
+    contents = Manifest.read(folder)
     if contents.extends is None:
         raise ValueError(f"{folder} is a store of its own; features to add to one must go elsewhere")
     return contents.extends.request == request
@@ -157,9 +158,7 @@ def _convert(
                     columns.append(pa.FixedSizeListArray.from_arrays(pa.array(half.reshape(-1)), type=kind, mask=mask))
                     present[modality] += int(there.sum())
                 arrow.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
-        with open(path, "rb") as stream:
-            digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-            size = stream.tell()
+        digest, size = digest_of(path), path.stat().st_size
     entry = FileEntry(name=file.name, split=file.split, rows=file.rows, bytes=size, digest=digest)
     done = Done(request=request, entry=entry, present=present, clipped=clipped)
     with replacing(folder / STATE / f"{file.name}.json") as path:
@@ -203,4 +202,4 @@ def _complete(
             "extends": Extended(folder=relative, digest=store.digest, request=request, made=made),
         }
     )
-    write_manifest(folder, Manifest(**contents.plain()))
+    Manifest(**contents.plain()).write(folder)

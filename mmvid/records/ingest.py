@@ -16,11 +16,11 @@ from tqdm import tqdm
 
 from mmvid import storage
 from mmvid.durable import claimed, remove_leftovers, replacing
+from mmvid.manifests import NAME
 from mmvid.records.conversion import STATE, Task, convert, find_done, frames_type
 from mmvid.records.distinct import check_distinct
 from mmvid.records.manifest import (
     FORMAT,
-    NAME,
     Counts,
     FileEntry,
     Manifest,
@@ -30,10 +30,8 @@ from mmvid.records.manifest import (
     TextCounts,
     add_counts,
     add_skipped,
-    read_manifest,
     sizes_of,
     store_digest,
-    write_manifest,
 )
 from mmvid.records.processes import run_in_processes
 from mmvid.records.schema import Schema, load_schema
@@ -116,7 +114,7 @@ def ingest(
         tasks = _plan(schema, folder, sources.shards, index, (dev_share, seed, on_error, stream))
         request = _digest([FORMAT, names, [task.key() for task in tasks]])
         if (folder / NAME).exists():
-            if read_manifest(folder).source.request == request:
+            if Manifest.read(folder).source.request == request:
                 shutil.rmtree(folder / STATE, ignore_errors=True)
                 return Store.open(folder)
         (folder / STATE).mkdir(exist_ok=True)
@@ -138,7 +136,7 @@ def ingest(
             on_error=on_error,
             vocabulary=None if vocabulary_file is None else storage.absolute(vocabulary_file),
         )
-        write_manifest(folder, _manifest(schema, names, source, index, tasks))
+        _manifest(schema, names, source, index, tasks).write(folder)
         shutil.rmtree(folder / STATE)
         _remove_others(folder)
     return Store.open(folder)
@@ -333,7 +331,7 @@ def _remove_leftovers(folder: Path) -> None:
 
 def _remove_others(folder: Path) -> None:
     """Removes Arrow files of a store that was here before."""
-    kept = {file.name for file in read_manifest(folder).files}
+    kept = {file.name for file in Manifest.read(folder).files}
     for path in folder.glob("*.arrow"):
         if path.name not in kept:
             path.unlink()

@@ -4,17 +4,13 @@ import collections
 import hashlib
 import json
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import ValidationError
-
-from mmvid.config import Options, explain, option
-from mmvid.durable import replacing
+from mmvid.config import Options, option
+from mmvid.manifests import StoredManifest
 from mmvid.records.schema import Schema
 from mmvid.records.splits import SPLITS
 
-NAME = "manifest.json"
 FORMAT = 1
 LISTED = 1000  # skipped records that a manifest lists; all are counted
 
@@ -106,8 +102,11 @@ class Extended(Options):
     made: dict[str, Any] = option({}, "how they were made, in words")
 
 
-class Manifest(Options):
+class Manifest(StoredManifest):
     """A store's manifest."""
+
+    of: ClassVar = "a store"
+    mark: ClassVar = "schema"
 
     format: Literal[FORMAT] = option(FORMAT, "version of the store's layout")
     digest: str = option(..., "digest of schema, names and files")
@@ -122,10 +121,6 @@ class Manifest(Options):
     text: TextCounts | None = option(None, "the text file, where there is one")
     source: Source = option(..., "what it was made from")
     extends: Extended | None = option(None, "the store that holds all other columns; none: this one does")
-
-    def plain(self) -> dict[str, Any]:
-        """The manifest as JSON values."""
-        return self.model_dump(mode="json", by_alias=True)
 
 
 def add_counts(one: Counts, other: Counts) -> Counts:
@@ -160,32 +155,3 @@ def store_digest(schema: Schema, names: list[str], files: Iterable[FileEntry]) -
     listed = [[file.name, file.split, file.digest] for file in files]
     content = json.dumps([schema.model_dump(mode="json"), names, listed])
     return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
-
-
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Writes `manifest.json`: with it the store is complete."""
-    with replacing(folder / NAME) as path:
-        path.write_text(json.dumps(manifest.plain(), indent=1, ensure_ascii=False), encoding="utf-8")
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """Reads and checks `manifest.json`.
-
-    Raises:
-        ValueError: if there is none or it is not one of this format; the sentence names the file.
-    """
-    path = folder / NAME
-    if not path.is_file():
-        raise ValueError(f"{folder} is not a store: it has no {NAME} (an ingest writes it last)")
-    try:
-        content = json.loads(path.read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: a manifest must be an object, got {type(content).__name__}")
-    if content.get("format") != FORMAT:
-        raise ValueError(f"{path}: the store's format must be {FORMAT}, got {content.get('format')!r}")
-    try:
-        return Manifest(**content)
-    except ValidationError as error:
-        raise ValueError(f"{path}: {explain(error)}") from None

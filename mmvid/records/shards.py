@@ -15,13 +15,13 @@ byte             int64, at which the record begins in its TFRecord file, uncompr
 checksum         uint32, masked CRC-32C of the record
 """
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from mmvid.durable import replacing
+from mmvid.manifests import digest_of
 from mmvid.records.manifest import Counts, FileEntry
 from mmvid.records.schema import Schema, Video
 from mmvid.records.text import Text
@@ -163,9 +163,7 @@ class ShardWriter:
             self.tally["text"] += text.title is not None or text.keywords is not None
 
     def _entry(self) -> FileEntry:
-        with open(self.temporary, "rb") as file:
-            digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-            size = file.tell()
+        digest, size = digest_of(self.temporary), self.temporary.stat().st_size
         return FileEntry(name=self.path.name, split=self.split, rows=self.tally["videos"], bytes=size, digest=digest)
 
 

@@ -6,7 +6,6 @@ columns of both.
 """
 
 import functools
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +14,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mmvid.manifests import check_files, verify_files
 from mmvid.records.batches import Shapes
-from mmvid.records.manifest import Counts, FileEntry, Manifest, read_manifest
+from mmvid.records.manifest import Counts, FileEntry, Manifest
 from mmvid.records.schema import Schema
 from mmvid.records.splits import SPLITS
 
@@ -44,13 +44,8 @@ class Store:
                 it adds features to a store that is not there or not the same any more.
         """
         folder = Path(folder)
-        contents = read_manifest(folder)
-        for file in contents.files:
-            path = folder / file.name
-            if not path.is_file():
-                raise ValueError(f"{path}: the store's file is missing")
-            if (size := path.stat().st_size) != file.bytes:
-                raise ValueError(f"{path}: the store's file must have {file.bytes} bytes, it has {size}")
+        contents = Manifest.read(folder)
+        check_files(folder, contents.files)
         if contents.extends is None:
             return cls(folder, contents)
         extended = Store.open((folder / contents.extends.folder).resolve())
@@ -209,12 +204,7 @@ class Store:
         Raises:
             ValueError: names the first file whose bytes are not those that were written.
         """
-        for file in self.contents.files:
-            with open(self.folder / file.name, "rb") as stream:
-                digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-            if digest != file.digest:
-                path = self.folder / file.name
-                raise ValueError(f"{path}: the digest is {digest}, the manifest says {file.digest}")
+        verify_files(self.folder, self.contents.files)
         if self._extended is not None:
             self._extended.verify()
 

@@ -10,9 +10,9 @@ import pytest
 from mmvid.clips.demo import GENERATOR, DemoConfig, draw_trajectory, make_clips, make_records
 from mmvid.clips.made.rendering import Painter
 from mmvid.clips.made.scene import HAND_RADIUS, play
-from mmvid.clips.manifest import digest_of
 from mmvid.clips.store import ClipStore
 from mmvid.draws import Draws
+from mmvid.manifests import digest_of
 from mmvid.tfrecords.encode import encode_example
 
 SMALL = DemoConfig(clips=20, clip_length=16, side=32, seed=3)

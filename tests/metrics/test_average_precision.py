@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import reference
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mmvid.metrics import average_precision
@@ -26,7 +26,6 @@ def lists(pairs):
     return hits, misses
 
 
-@settings(deadline=None)
 @given(items, st.integers(0, 3), st.one_of(st.none(), st.integers(1, 8)))
 def test_is_the_mean_over_all_orders_of_tied_items(pairs, missed, top_n):
     positives = max(1, sum(hit for _, hit in pairs) + missed)

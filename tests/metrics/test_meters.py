@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mmvid.metrics import ranking
@@ -61,7 +61,6 @@ def functions(scores, labels, k=20, **options):
     }
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.integers(1, 12), min_size=1, max_size=5),
     st.sampled_from([{}, {"empty_classes": "zero"}, {"over": "all"}]),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import reference
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mmvid.metrics.segments import Ratings, SegmentMeter, segment_map, sparse_segment_map
@@ -31,7 +31,6 @@ def plain(scores, labels, weights, top_n, empty="drop"):
     return reference.segment_map(scores.tolist(), labels.numpy(), weights.numpy(), top_n, empty)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 9), st.integers(1, 5), st.integers(1, 10), st.sampled_from(["drop", "zero"]), st.integers(0, 999))
 def test_plain_loops_without_ties(n, c, top_n, empty, seed):
     data = random_segments(n, c, seed=seed)
@@ -39,7 +38,6 @@ def test_plain_loops_without_ties(n, c, top_n, empty, seed):
     np.testing.assert_allclose(found, plain(*data, top_n, empty), atol=1e-12)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 7), st.integers(1, 3), st.integers(1, 8), st.integers(0, 999))
 def test_plain_loops_with_ties(n, c, top_n, seed):
     data = random_segments(n, c, levels=3, seed=seed, rated=0.7)
@@ -77,7 +75,6 @@ def test_starter_code_map_of_masked_segments(golden):
     assert found == pytest.approx(float(expected), abs=1e-9)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(1, 50), st.sampled_from([None, 4]), st.integers(0, 999))
 def test_neither_batches_nor_order_change_a_bit(size, top_n, levels, seed):
     data = random_segments(40, 6, levels, seed)
@@ -106,7 +103,6 @@ def test_memory_is_bounded_by_the_cap():
     assert meter.compute() == segment_map(*map(torch.cat, zip(*parts, strict=True)), top_n=80)
 
 
-@settings(deadline=None)
 @given(
     st.integers(1, 30), st.integers(1, 6), st.integers(1, 40), st.sampled_from(["drop", "zero"]), st.integers(0, 999)
 )

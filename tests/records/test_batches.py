@@ -15,7 +15,7 @@ import torch
 from mmvid.permutation import Permutation
 from mmvid.records.ingest import ingest
 from mmvid.records.loader import Loader
-from mmvid.records.manifest import Manifest, Source, add_counts, write_manifest
+from mmvid.records.manifest import Manifest, Source, add_counts
 from mmvid.records.shards import ShardWriter
 from mmvid.records.store import Store
 from mmvid.records.text import NO_TEXT
@@ -242,7 +242,7 @@ def test_anonymous_memory_does_not_grow_with_the_store(maker, tmp_path):
             files=entries,
             source=Source(folder="", request="", has_dev=True, dev_share=0.2, seed=0, on_error="stop"),
         )
-        write_manifest(folder, manifest)
+        manifest.write(folder)
         words = [sys.executable, "-c", MEASURE, str(folder)]
         count, anonymous = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
         assert int(count) == 2000 * files

@@ -17,20 +17,18 @@ import numpy as np
 from tqdm import tqdm
 
 from mmvid.durable import claimed, remove_leftovers, replacing
+from mmvid.manifests import NAME, digest_of
 from mmvid.records.store import Store
 from mmvid.records.text import TextIndex
 from mmvid.records.textset.conversion import STATE, Done, Task, convert, find_done, read_ids
 from mmvid.records.textset.manifest import (
     FORMAT,
-    NAME,
     FileEntry,
     Manifest,
     SplitCounts,
     TextSource,
     Vectors,
     add_counts,
-    read_manifest,
-    write_manifest,
 )
 from mmvid.records.textset.reading import TextSet
 from mmvid.records.textset.tokens import write_tokens
@@ -71,7 +69,7 @@ def build(
     options = {"cleaning": cleaning.model_dump(mode="json"), "removal": removal}
     request = _digest([FORMAT, store.digest, options, vectors.digest, text])
     with _exclusively(folder):
-        if (folder / NAME).exists() and read_manifest(folder).request == request:
+        if (folder / NAME).exists() and Manifest.read(folder).request == request:
             shutil.rmtree(folder / STATE, ignore_errors=True)
             return TextSet.open(folder)
         (folder / STATE).mkdir(exist_ok=True)
@@ -92,21 +90,19 @@ def build(
         if index is not None:
             source = TextSource(place=index.called, rows=len(index), joined=joined, no_video=len(index) - joined)
         told = [store.digest, options, [[file.name, file.digest] for file in files]]
-        write_manifest(
-            folder,
-            Manifest(
-                digest=_digest(told),
-                store_digest=store.digest,
-                request=request,
-                options=options,
-                vectors=Vectors(place=vectors.place, digest=vectors.digest, size=vectors.size),
-                source=source,
-                words=words,
-                distinct_keywords=distinct,
-                splits=splits,
-                files=files,
-            ),
+        manifest = Manifest(
+            digest=_digest(told),
+            store_digest=store.digest,
+            request=request,
+            options=options,
+            vectors=Vectors(place=vectors.place, digest=vectors.digest, size=vectors.size),
+            source=source,
+            words=words,
+            distinct_keywords=distinct,
+            splits=splits,
+            files=files,
         )
+        manifest.write(folder)
         shutil.rmtree(folder / STATE)
         kept = {file.name for file in files}
         for path in folder.glob("*.arrow"):  # of a text set that was here before
@@ -191,9 +187,7 @@ def _ids(tasks: list[Task], place: dict[str, int]) -> Iterator[dict[str, tuple[n
 
 
 def _entry(path: Path) -> FileEntry:
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-        return FileEntry(name=path.name, bytes=file.tell(), digest=digest)
+    return FileEntry(name=path.name, bytes=path.stat().st_size, digest=digest_of(path))
 
 
 def _digest(content: list) -> str:

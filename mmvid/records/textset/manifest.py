@@ -1,16 +1,11 @@
 """The manifest of a text set: what it was made from, what was lost, and a digest of the whole."""
 
-import json
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import ValidationError
-
-from mmvid.config import Options, explain, option
-from mmvid.durable import replacing
+from mmvid.config import Options, option
+from mmvid.manifests import StoredManifest
 from mmvid.records.splits import SPLITS
 
-NAME = "manifest.json"
 FORMAT = 1
 
 
@@ -75,8 +70,12 @@ class FileEntry(Options):
     digest: str = option(..., "BLAKE2b of its bytes")
 
 
-class Manifest(Options):
+class Manifest(StoredManifest):
     """A text set's manifest."""
+
+    of: ClassVar = "a text set"
+    writer: ClassVar = "build_text"
+    mark: ClassVar = "store_digest"
 
     kind: Literal["text set"] = option("text set", "what the folder is")
     format: Literal[FORMAT] = option(FORMAT, "version of the layout")
@@ -91,10 +90,6 @@ class Manifest(Options):
     splits: dict[Literal[SPLITS], SplitCounts] = option(..., "counts of each split")
     files: list[FileEntry] = option(..., "all other files")
 
-    def plain(self) -> dict[str, Any]:
-        """The manifest as JSON values."""
-        return self.model_dump(mode="json")
-
 
 def add_counts(one: Options, other: Options) -> Options:
     """The counts of two sets of videos together; both are of one kind."""
@@ -106,30 +101,3 @@ def add_counts(one: Options, other: Options) -> Options:
             for name in type(one).model_fields
         }
     )
-
-
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Writes `manifest.json`: with it the text set is complete."""
-    with replacing(folder / NAME) as path:
-        path.write_text(json.dumps(manifest.plain(), indent=1, ensure_ascii=False), encoding="utf-8")
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """Reads and checks `manifest.json`.
-
-    Raises:
-        ValueError: if there is none or it is none of this kind; the sentence names the file.
-    """
-    path = folder / NAME
-    if not path.is_file():
-        raise ValueError(f"{folder} is not a text set: it has no {NAME} (build_text writes it last)")
-    try:
-        content = json.loads(path.read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not JSON: {error}") from None
-    if not isinstance(content, dict) or content.get("kind") != "text set":
-        raise ValueError(f"{path}: not the manifest of a text set")
-    try:
-        return Manifest(**content)
-    except ValidationError as error:
-        raise ValueError(f"{path}: {explain(error)}") from None

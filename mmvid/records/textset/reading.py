@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mmvid.manifests import check_files
 from mmvid.records.splits import SPLITS
-from mmvid.records.textset.manifest import Manifest, SplitCounts, read_manifest
+from mmvid.records.textset.manifest import Manifest, SplitCounts
 from mmvid.records.textset.tokens import COLUMNS, LabelWords, Tokens, column_of, read_tokens
 from mmvid.text.fields import Cleaning
 
@@ -32,13 +33,8 @@ class TextSet:
             ValueError: if the folder is none, or a file is missing or of another size; the file is named.
         """
         folder = Path(folder)
-        contents = read_manifest(folder)
-        for file in contents.files:
-            path = folder / file.name
-            if not path.is_file():
-                raise ValueError(f"{path}: the text set's file is missing")
-            if (size := path.stat().st_size) != file.bytes:
-                raise ValueError(f"{path}: the text set's file must have {file.bytes} bytes, it has {size}")
+        contents = Manifest.read(folder)
+        check_files(folder, contents.files)
         return cls(folder, contents)
 
     def __reduce__(self):

@@ -7,7 +7,6 @@ A video without text has empty lists.
 """
 
 import contextlib
-import hashlib
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmvid.durable import replacing
+from mmvid.manifests import digest_of
 
 FIELDS = ("title", "keywords")
 LabelWords = Literal["kept", "removed"]
@@ -92,8 +92,7 @@ def write_tokens(path: Path, parts: Iterable[dict[str, tuple[np.ndarray, np.ndar
         with replacing(path) as temporary:
             with pa.ipc.new_file(str(temporary), _SCHEMA) as file:
                 file.write_batch(pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA))
-            with open(temporary, "rb") as written:
-                return hashlib.file_digest(written, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+            return digest_of(temporary)
 
 
 def read_tokens(path: Path) -> dict[str, Tokens]:
