@@ -10,15 +10,17 @@ from mmvid.layers.experts import MixtureOfExperts
 from mmvid.layers.features import FusionOptions, Normalisation
 from mmvid.records.batches import Batch, Shapes
 
+STARTER = {"normalisation": "per_modality", "l2_penalty": 1e-8}  # the penalty is the starter code's
+
 
 class Config(FusionOptions, Preset):
     """Mixture of experts."""
 
     presets = {
-        "compact": {"experts": 2, "normalisation": "per_modality"},
-        "moe_a": {"experts": 8, "normalisation": "per_modality"},
-        "moe_b": {"experts": 32, "normalisation": "per_modality"},
-        "audioset": {"experts": 2, "normalisation": "per_modality"},
+        "compact": STARTER | {"experts": 2},
+        "moe_a": STARTER | {"experts": 8},
+        "moe_b": STARTER | {"experts": 32},
+        "audioset": STARTER | {"experts": 2, "l2_penalty": 1e-5},
     }
     preset: Literal["compact", "moe_a", "moe_b", "audioset"] = option(
         "compact", "options that are not given; moe_a and moe_b are paper A's, audioset is tuned there", decides=False
@@ -27,7 +29,9 @@ class Config(FusionOptions, Preset):
     experts: int | None = option(
         None, "experts for each class; a dummy that says no comes on top (preset)", ge=1, search=(1, 16)
     )
-    l2_penalty: float = option(1e-8, "penalty on both weight matrices", ge=0, search=(1e-9, 1e-5), log=True)
+    l2_penalty: float | None = option(
+        None, "penalty on both weight matrices (preset)", ge=0, search=(1e-9, 1e-4), log=True
+    )
 
 
 class Model(VectorClassifier):
