@@ -149,6 +149,8 @@ def ingest_reading(
             raise ValueError(f"{name} must be at least 0 and below 1, got {share}")
     if on_error not in ("stop", "skip"):
         raise ValueError(f"on_error must be stop or skip, got {on_error!r}")
+    if not reading.pieces:
+        raise ValueError(f"{reading.data} must hold at least one clip, its files hold none")
     with claimed(folder, (NAME, STATE), "a store", "ingests into"):
         plans = _plan(_distinct(reading.pieces))
         settings = [FORMAT, reading.kind, reading.options, on_error, dev_share, validate_share, seed, made]
@@ -274,8 +276,12 @@ def _first_layout(reading: Reading, plans: list[list[Piece]], on_error: OnError)
     for plan in plans:
         for piece in plan:
             for clip in reading.read(piece, faults, Counter()):
-                check_layout(clip, clip.layout)
-                return clip.layout
+                try:
+                    check_layout(clip, clip.layout)
+                except ValueError as error:
+                    faults(BadClip(piece.file, "layout", str(error)))
+                else:
+                    return clip.layout
     first = f"; the first: {faults.listed[0].what}" if faults.listed else ""
     raise ValueError(f"{reading.data}: no clip could be kept, {faults.skipped.count} were left out{first}")
 

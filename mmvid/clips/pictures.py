@@ -10,6 +10,10 @@ from mmvid.clips.clip import Clip
 
 def fitted(picture: Image.Image, resolution: int | None) -> np.ndarray:
     """A picture as uint8 (H, W, 3); with a resolution, its largest centred square resized to that (bilinear)."""
+    if picture.mode.startswith("I;16"):  # of 16 bits a grey value; converted as they are, all above 255 are white
+        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    if picture.mode in ("I", "F"):
+        raise ValueError(f"a picture must have 8 or 16 bits a value, it has 32 (mode {picture.mode})")
     picture = picture.convert("RGB")
     if resolution is not None and picture.size != (resolution, resolution):
         picture = picture.resize((resolution, resolution), Image.Resampling.BILINEAR, box=_centre(picture.size))

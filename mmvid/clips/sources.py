@@ -161,7 +161,8 @@ def _located(data: str, files: list[File]) -> list[Located]:
     start = storage.absolute(data)
     parts = [storage.absolute(file.place).removeprefix(start).strip("/").split("/") for file in files]
     if len(files) == 1 and parts == [[""]]:  # `data` is the file
-        return [Located(files[0], _of_name(files[0]) or "train", (files[0].name,))]
+        word = _of_name(files[0]) or "train"
+        return [Located(files[0], final_splits({word}, data)[word], (files[0].name,))]
     words = [SPLIT_WORDS.get(names[0].lower()) if len(names) > 1 else None for names in parts]
     if not any(words):  # one folder above the splits' is common: the data set's name in an archive
         above = {names[0] for names in parts if len(names) > 2}

@@ -47,8 +47,7 @@ class Norm(nn.Module):
         if classes:
             self.gain = nn.Linear(classes, size, bias=False)  # read by column, as a table of classes
             self.shift = nn.Linear(classes, size, bias=False)
-            for table in (self.gain, self.shift):
-                nn.init.normal_(table.weight, std=classes**-0.5)
+            nn.init.constant_(self.gain.weight, classes**-0.5)
         else:
             self.gain = nn.Parameter(torch.ones(size))
             self.shift = nn.Parameter(torch.zeros(size))

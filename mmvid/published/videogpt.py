@@ -96,7 +96,9 @@ def import_checkpoint(path: Path) -> Encoder:
     """
     checkpoint = read_checkpoint(path)
     weights, arguments = checkpoint.get("state_dict"), _arguments(checkpoint)
-    if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
+    if not isinstance(weights, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()
+    ):
         raise ValueError(f"{path} must hold the weights of a model under state_dict")
     try:
         model = _build(weights, arguments)
@@ -148,19 +150,19 @@ def _arguments(checkpoint: dict[str, Any]) -> dict[str, Any]:
 def _build(weights: dict[str, Tensor], arguments: dict[str, Any]) -> Encoder:
     if not any(name.startswith("attn_stack.") for name in weights):
         return vqvae.Model(_vqvae_config(weights, arguments, "", _stride(arguments)))
-    axes = [len(weights[f"attn_stack.pos_embd.emb.d_{axis}"]) for axis in range(3)]
-    sides = (_argument(arguments, "sequence_length"), *[_argument(arguments, "resolution")] * 2)
+    axes = [_shape(weights, f"attn_stack.pos_embd.emb.d_{axis}", 2)[0] for axis in range(3)]
+    sides = (_length(arguments, "sequence_length"), *[_length(arguments, "resolution")] * 2)
     stride = tuple(side // length for side, length in zip(sides, axes, strict=True))
     frames = "cond_pos_embd.emb.d_0"
-    categories = weights["norm.w.weight"].shape[1] if "norm.w.weight" in weights else 0
+    categories = _shape(weights, "norm.w.weight", 2)[1] if "norm.w.weight" in weights else 0
     resnet = {}
     if frames in weights:
-        size = len(weights["resnet.group4.start_block.conv1.weight"])
-        resnet = {"resnet_width": len(weights["resnet.stem.0.weight"]), "resnet_size": size}
+        size = _shape(weights, "resnet.group4.start_block.conv1.weight", 5)[0]
+        resnet = {"resnet_width": _shape(weights, "resnet.stem.0.weight", 5)[0], "resnet_size": size}
     config = videogpt.Config(
-        conditioned_frames=len(weights[frames]) if frames in weights else 0,
+        conditioned_frames=_shape(weights, frames, 2)[0] if frames in weights else 0,
         categories=categories,
-        width=len(weights["fc_in.weight"]),
+        width=_shape(weights, "fc_in.weight", 2)[0],
         heads=_argument(arguments, "heads"),
         layers=_count(weights, r"attn_stack\.attn_nets\.(\d+)\."),
         dropout=arguments.get("dropout", 0.2),
@@ -174,26 +176,44 @@ def _build(weights: dict[str, Tensor], arguments: dict[str, Any]) -> Encoder:
 def _vqvae_config(
     weights: dict[str, Tensor], arguments: dict[str, Any], prefix: str, stride: tuple[int, ...]
 ) -> vqvae.Config:
-    codes, code_size = weights[f"{prefix}codebook.embeddings"].shape
+    codes, code_size = _shape(weights, f"{prefix}codebook.embeddings", 2)
     return vqvae.Config(
-        sequence_length=_argument(arguments, "sequence_length"),
-        resolution=_argument(arguments, "resolution"),
+        sequence_length=_length(arguments, "sequence_length"),
+        resolution=_length(arguments, "resolution"),
         stride=stride,
         codes=codes,
         code_size=code_size,
-        hidden=len(weights[f"{prefix}encoder.conv_last.conv.weight"]),
+        hidden=_shape(weights, f"{prefix}encoder.conv_last.conv.weight", 5)[0],
         residual_layers=_count(weights, rf"{re.escape(prefix)}encoder\.res_stack\.(\d+)\.block\."),
     )
 
 
 def _stride(arguments: dict[str, Any]) -> tuple[int, ...]:
-    return tuple(_argument(arguments, "downsample"))
+    stride = _argument(arguments, "downsample")
+    if not isinstance(stride, list | tuple) or len(stride) != 3:
+        raise ValueError(f"hyper_parameters.args.downsample must be three numbers, got {stride!r}")
+    return tuple(stride)
+
+
+def _length(arguments: dict[str, Any], name: str) -> int:
+    length = _argument(arguments, name)
+    if not isinstance(length, int):
+        raise ValueError(f"hyper_parameters.args.{name} must be a whole number, got {length!r}")
+    return length
 
 
 def _argument(arguments: dict[str, Any], name: str) -> Any:
     if arguments.get(name) is None:
         raise KeyError(f"hyper_parameters.args.{name}")
     return arguments[name]
+
+
+def _shape(weights: dict[str, Tensor], name: str, axes: int) -> torch.Size:
+    """The sizes of a weight, none of them 0."""
+    shape = weights[name].shape
+    if len(shape) != axes or 0 in shape:
+        raise ValueError(f"{name} must have {axes} axes and no empty one, got the shape {tuple(shape)}")
+    return shape
 
 
 def _count(weights: dict[str, Tensor], pattern: str) -> int:

@@ -1,5 +1,9 @@
 """Every published format gives back the frames, actions, splits and classes that were written into it."""
 
+import zipfile
+
+import av
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -90,6 +94,44 @@ def test_hdf5_in_two_files(writer, tmp_path, frames, numbers):
     np.testing.assert_array_equal(store.actions("train", 3), numbers(3, 5, 4))
 
 
+@pytest.mark.parametrize(
+    "arrays, sentence",
+    [
+        ({"train_actions": np.zeros(6)}, r"train_actions must be numbers \(6, A\), got float64 \(6,\)"),
+        ({"train_idx": np.array(0)}, r"train_idx must be numbers \(N\), got int64 \(\)"),
+        ({"train_data": None}, r"train_data must be numbers \(F, H, W, 3\), got a group"),
+        ({"train_idx": np.zeros(0, np.int64)}, "must hold at least one clip"),
+        ({"frames": np.zeros((2, 3, 5, 4, 4), np.uint8), "actions": np.zeros((2, 5))}, r"must be numbers \(2, 5, A\)"),
+        ({"frames": None}, r"frames must be numbers \(N, 3, T, H, W\), got a group"),
+    ],
+)
+def test_arrays_of_other_shapes_in_hdf5(writer, tmp_path, frames, arrays, sentence):
+    whole = {"train_data": frames(0, 6), "train_idx": np.array([0, 3])} | arrays
+    place = writer.hdf5("bad.hdf5", {name: value for name, value in whole.items() if value is not None})
+    with h5py.File(place, "a") as file:
+        for name in [name for name, value in whole.items() if value is None]:
+            file.create_group(name)
+    with pytest.raises(ValueError, match=sentence):
+        ingest(str(place), tmp_path / "store", **WHOLE)
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_single_file_of_a_test_split(writer, tmp_path, frames):
+    clips = np.stack([frames(seed) for seed in range(2)]).transpose(0, 4, 1, 2, 3)
+    store = ingest(str(writer.hdf5("bair_pushing_test.hdf5", {"frames": clips})), tmp_path / "store", **WHOLE)
+    assert store.splits == ["validate"] and store.count("validate") == 2
+
+
+def test_the_first_clip_is_left_out_like_any_other(writer, tmp_path, frames):
+    for split, clips in (("train", frames(0, 6) / 255.0), ("test", frames(1, 6))):
+        writer.hdf5(f"{split}.hdf5", {f"{split}_data": clips, f"{split}_idx": np.array([0])})
+    place = str(writer.folder)
+    with pytest.raises(ValueError, match=r"^.*train.hdf5: clip train/train#0: frames must be uint8 .* got float64"):
+        ingest(place, tmp_path / "store", **WHOLE)
+    store = ingest(place, tmp_path / "store", on_error="skip", **WHOLE)
+    assert store.splits == ["validate"] and store.contents.skipped.reasons == {"layout": 1}
+
+
 def test_episodes_in_npz(writer, tmp_path, frames, numbers):
     for seed in range(3):
         arrays = {"image": frames(seed), "aux1_image": frames(seed + 1000), "action": numbers(seed, 5, 4)}
@@ -113,6 +155,29 @@ def test_an_npz_of_several_clips(writer, tmp_path, frames):
 def test_python_objects_in_an_npz_are_refused(writer, tmp_path):
     np.savez(writer.folder / "evil.npz", image=np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match=r"evil.npz: not a readable .npz of clips: Object arrays cannot be loaded"):
+        ingest(str(writer.folder), tmp_path / "store", **WHOLE)
+
+
+@pytest.mark.parametrize("name, sentence", [("huge", "Unable to allocate"), ("bytes", "must be an array")])
+def test_an_npz_whose_member_is_no_array(writer, tmp_path, name, sentence):
+    shape = b"{'descr': '|u1', 'fortran_order': False, 'shape': (1000000000000, 64, 64, 3), }".ljust(117) + b"\n"
+    content = {"huge": b"\x93NUMPY\x01\x00v\x00" + shape, "bytes": b"no array"}
+    with zipfile.ZipFile(writer.folder / "bad.npz", "w") as archive:
+        archive.writestr("image.npy", content[name])
+    with pytest.raises(ValueError, match=rf"bad.npz: not a readable .npz of clips: .*{sentence}"):
+        ingest(str(writer.folder), tmp_path / "store", **WHOLE)
+
+
+def test_a_video_that_ends_early_is_told(writer, tmp_path):
+    path = writer.folder / "long.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width = stream.height = 64
+        for noise in np.random.default_rng(0).integers(0, 255, (10, 64, 64, 3), np.uint8):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(noise, format="rgb24")))
+        container.mux(stream.encode(None))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 4])
+    with pytest.raises(ValueError, match=r"long.avi: not a readable video: frame \d+ is damaged"):
         ingest(str(writer.folder), tmp_path / "store", **WHOLE)
 
 
@@ -157,6 +222,16 @@ def test_pictures_of_any_size_are_cut_to_their_centre(writer, tmp_path):
     writer.pictures("wide", frames)
     store = ingest(str(writer.folder), tmp_path / "store", options=ReadOptions(clip_resolution=6), **WHOLE)
     assert store.frames("train", 0).shape == (2, 6, 6, 3) and (store.frames("train", 0)[:, :, 1:-1] == 200).all()
+
+
+def test_pictures_of_16_bits_keep_their_brightness(writer, tmp_path):
+    for name, kind in (("a", np.uint16), ("b", np.int32)):
+        (writer.folder / name).mkdir()
+        Image.fromarray(np.full((8, 8), 40_000, kind)).save(writer.folder / name / "0.tif")
+    store = ingest(str(writer.folder / "a"), tmp_path / "store", **WHOLE)
+    assert (store.frames("train", 0) == 40_000 >> 8).all()
+    with pytest.raises(ValueError, match="a picture must have 8 or 16 bits a value, it has 32"):
+        ingest(str(writer.folder), tmp_path / "other", **WHOLE)
 
 
 def test_real_clips(shared, tmp_path):

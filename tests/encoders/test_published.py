@@ -1,11 +1,16 @@
 """Published checkpoints: names and shapes, sizes from the file, the way back, and files that are refused."""
 
 import argparse
+import collections
 import functools
 import json
 import os
 import pickle
+import resource
+import zipfile
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -76,6 +81,11 @@ class Call:
         return self.function, self.arguments
 
 
+def words_of_somebody():
+    """A function of a module that this project does not know."""
+    Path("PWNED").touch()
+
+
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize(
     "call, named",
@@ -84,6 +94,9 @@ class Call:
         (Call(eval, "open('PWNED', 'w')"), "builtin.*eval"),
         (Call(getattr, "a", "upper"), "builtin.*getattr"),
         (Call(functools.partial, print), "functools.partial"),
+        (Call(np.load, "PWNED"), "numpy.load"),
+        (Call(json.loads, "{}"), "json.loads"),
+        (Call(words_of_somebody), "test_published.words_of_somebody"),
     ],
 )
 def test_a_file_that_tries_to_run_code_is_refused(tmp_path, monkeypatch, call, named, zipped):
@@ -106,6 +119,30 @@ def test_what_lies_beside_the_weights_is_not_needed(tmp_path, videogpt_golden):
     torch.save(kept | {"optimizer_states": [torch.optim.Adam([torch.nn.Parameter(torch.ones(2))]).state_dict()]},
                tmp_path / "a.ckpt")  # fmt: skip
     assert import_checkpoint(tmp_path / "a.ckpt").config.stride == (4, 4, 4)
+
+
+class Callback:
+    """An object of whoever trained the model, which is pickled without a call."""
+
+    def __init__(self):
+        self.best = 1
+
+    def __setstate__(self, state):
+        Path("PWNED").touch()
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_objects_of_unknown_classes_and_of_numpy_are_left_aside(tmp_path, monkeypatch, videogpt_golden, zipped):
+    monkeypatch.chdir(tmp_path)
+    content = read_checkpoint(videogpt_golden / "vq_444.vqvae.ckpt")
+    strange = {"own": Callback(), "kind": Callback, "seen": {1, 2}, "type": int, "raw": b"a", "where": Path("a")}
+    strange |= {"scalar": np.float64(3), "array": np.arange(3), "lists": collections.defaultdict(list, {"a": [1]})}
+    arguments = argparse.Namespace(**content["hyper_parameters"]["args"], **strange)
+    kept = {"state_dict": content["state_dict"], "callbacks": {Callback: {"best": np.float64(1)}}}
+    path = tmp_path / "a.ckpt"
+    torch.save(kept | {"hyper_parameters": {"args": arguments}}, path, _use_new_zipfile_serialization=zipped)
+    assert import_checkpoint(path).config.stride == (4, 4, 4)
+    assert not Path("PWNED").exists()
 
 
 @pytest.mark.parametrize(
@@ -132,6 +169,30 @@ def test_half_a_file(tmp_path, videogpt_golden):
         import_checkpoint(path)
 
 
+def test_changed_bytes_are_found(tmp_path, videogpt_golden):
+    """PyTorch itself reads no checksum: a few changed bytes were other weights, told to nobody."""
+    path, whole = tmp_path / "changed.ckpt", bytearray((videogpt_golden / "vq_444.vqvae.ckpt").read_bytes())
+    with zipfile.ZipFile(videogpt_golden / "vq_444.vqvae.ckpt") as archive:
+        [first] = [entry for entry in archive.infolist() if entry.filename.endswith("/data/0")]
+        whole[whole.index(archive.read(first), first.header_offset) + 1] ^= 0x40
+    path.write_bytes(whole)
+    with pytest.raises(ValueError, match=f"^{path} must be a PyTorch checkpoint, but .*/data/0 is damaged"):
+        import_checkpoint(path)
+    path.write_bytes(whole[: first.header_offset] + b"PK" + whole[-400:])
+    with pytest.raises(ValueError, match=f"^{path} must be a PyTorch checkpoint"):
+        import_checkpoint(path)
+
+
+def test_a_large_number_in_a_damaged_file_takes_no_memory(tmp_path):
+    path = tmp_path / "memo.ckpt"
+    path.write_bytes(b"\x80\x02}r\xff\xff\xff\x7f.")  # an object that is to be the 2147483647th of the memo
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ValueError, match=f"^{path} must be a PyTorch checkpoint"):
+        import_checkpoint(path)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 1 << 20  # KiB; a table of so many has 32 GiB
+
+
 def test_weights_that_are_missing_unknown_or_of_another_model_are_named(tmp_path, videogpt_golden):
     path = tmp_path / "changed.ckpt"
     content = read_checkpoint(videogpt_golden / "small_full.gpt.ckpt")
@@ -150,6 +211,13 @@ def test_weights_that_are_missing_unknown_or_of_another_model_are_named(tmp_path
     assert "args.heads" in attempt(lambda _, arguments: arguments.pop("heads"))
     assert "multiple of heads" in attempt(lambda _, arguments: arguments.update(heads=5))
     assert "it has no" in attempt(lambda state, _: state.clear())
+    assert "args.resolution must be a whole number, got (16, 16)" in attempt(
+        lambda _, arguments: arguments.update(resolution=(16, 16))
+    )
+    assert "fc_in.weight must have 2 axes" in attempt(lambda state, _: state.update({"fc_in.weight": torch.zeros(())}))
+    assert "weights of a model" in attempt(lambda state, _: state.update({5: torch.zeros(1)}))
+    content = read_checkpoint(videogpt_golden / "vq_444.vqvae.ckpt")
+    assert "downsample must be three numbers, got 4" in attempt(lambda _, arguments: arguments.update(downsample=4))
 
 
 def test_a_model_that_the_original_does_not_know_is_not_exported(tmp_path):

@@ -196,6 +196,11 @@ def test_the_norm_adds_its_constant_outside_the_root():
     torch.testing.assert_close(conditional(x, classes), want * gain + shift)
 
 
+def test_the_norms_of_all_classes_begin_with_one_gain():
+    norm = Norm(8, 4)
+    assert torch.equal(norm.gain.weight, torch.full((8, 4), 0.5)) and norm.shift.weight.abs().max() <= 0.5
+
+
 def test_sampling_is_seeded_reports_and_keeps_to_the_likeliest():
     model, frame = make(), torch.rand(1, 3, 16, 16) - 0.5
     seen = []

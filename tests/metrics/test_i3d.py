@@ -45,7 +45,7 @@ def test_a_program_is_refused_and_not_run(tmp_path):
             return (os.system, (f"touch {tmp_path / 'ran'}",))
 
     torch.save({"evil": Evil()}, tmp_path / "evil.pt")
-    with pytest.raises(ValueError, match="evil.pt must hold the weights of I3D as tensors: "):
+    with pytest.raises(ValueError, match="evil.pt must hold the weights of I3D as tensors: .* more than tensors$"):
         load_i3d(tmp_path / "evil.pt")
     assert not (tmp_path / "ran").exists()
     torch.save({"other": torch.zeros(1)}, tmp_path / "other.pt")
@@ -53,9 +53,19 @@ def test_a_program_is_refused_and_not_run(tmp_path):
         load_i3d(tmp_path / "other.pt")
 
 
+@pytest.mark.parametrize("end", [400, -30, 0])
+def test_a_damaged_file_is_told(tmp_path, end):
+    """Half a file, an archive whose list of files is cut, nothing."""
+    path = tmp_path / "i3d.pt"
+    torch.save({"a": torch.zeros(99)}, path)
+    path.write_bytes(path.read_bytes()[:end] + (b"PK\5\6" + b"\1" * 18 if end == -30 else b""))
+    with pytest.raises(ValueError, match="i3d.pt must hold the weights of I3D as tensors: "):
+        load_i3d(path)
+
+
 def test_a_torchscript_archive_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "i3d_torchscript.pt", "w") as archive:
         archive.writestr("i3d/code/__torch__.py", "def forward(self): ...")
         archive.writestr("i3d/data.pkl", b"")
-    with pytest.raises(ValueError, match="is a TorchScript program, which is not run; give its weights"):
+    with pytest.raises(ValueError, match="tensors: it is a TorchScript program, which is not run; give its weights"):
         load_i3d(tmp_path / "i3d_torchscript.pt")

@@ -62,9 +62,10 @@ def _opened(path: Path, place: str) -> h5py.File:
 def _parts(file: h5py.File, each: Located) -> list[tuple[str, str, int]]:
     """Layout, split and number of clips of each part of a file."""
     if "frames" in file:
-        if file["frames"].ndim != 5:
-            raise BadClip(each.file, "hdf5", f"frames must be (N, 3, T, H, W), got {file['frames'].shape}")
-        return [("frames", each.split, len(file["frames"]))]
+        clips, _, steps, *_ = _shape(file, each, "frames", ("N", 3, "T", "H", "W"))
+        if "actions" in file:
+            _shape(file, each, "actions", (clips, steps, "A"))
+        return [("frames", each.split, clips)]
     found = [split for split in _SPLITS if f"{split}_data" in file]
     for split in found:
         if f"{split}_idx" not in file:
@@ -72,7 +73,25 @@ def _parts(file: h5py.File, each: Located) -> list[tuple[str, str, int]]:
     if not found:
         names = ", ".join(sorted(file)[:6]) or "nothing"
         raise BadClip(each.file, "hdf5", f"it must hold `frames`, or `train_data` and `train_idx`, it holds {names}")
-    return [(split, _SPLITS[split], len(file[f"{split}_idx"])) for split in found]
+    parts = []
+    for split in found:
+        frames, *_ = _shape(file, each, f"{split}_data", ("F", "H", "W", 3))
+        if f"{split}_actions" in file:
+            _shape(file, each, f"{split}_actions", (frames, "A"))
+        parts.append((split, _SPLITS[split], *_shape(file, each, f"{split}_idx", ("N",))))
+    return parts
+
+
+def _shape(file: h5py.File, each: Located, name: str, wanted: tuple[str | int, ...]) -> tuple[int, ...]:
+    """The shape of an array of numbers, of which the sizes that are numbers are settled."""
+    found = file[name]
+    shape = getattr(found, "shape", None)  # a group has none, an empty dataset has None
+    fits = shape is not None and found.dtype.kind in "fiu" and len(shape) == len(wanted)
+    if not fits or any(isinstance(size, int) and size != got for size, got in zip(wanted, shape, strict=True)):
+        sizes = f"({', '.join(map(str, wanted))})"
+        got = "a group" if isinstance(found, h5py.Group) else f"{found.dtype} {shape}"
+        raise BadClip(each.file, "hdf5", f"{name} must be numbers {sizes}, got {got}")
+    return shape
 
 
 def _cut(file: h5py.File, split: str, number: int) -> tuple[np.ndarray, np.ndarray | None]:

@@ -36,7 +36,7 @@ def read(piece: Piece, options: ReadOptions, report: Report) -> Iterator[Clip]:
             if clips is None:
                 yield from _many(arrays, piece, report)
                 return
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError) as error:
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError, MemoryError) as error:
         if isinstance(error, BadClip):
             raise
         report(BadClip(piece.file, "npz", f"not a readable .npz of clips: {error}"))
@@ -68,13 +68,15 @@ def _many(arrays: np.lib.npyio.NpzFile, piece: Piece, report: Report) -> Iterato
     for name in arrays.files:
         try:
             frames = _checked(arrays[name], name)
-        except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
             report(BadClip(piece.file, "npz", f"array {name!r}: {error}"))
             continue
         yield Clip(id=f"{piece.name}/{name}", trajectory=f"{piece.name}/{name}", split=piece.split, frames=frames)
 
 
 def _checked(frames: np.ndarray, name: str) -> np.ndarray:
+    if not isinstance(frames, np.ndarray):
+        raise ValueError(f"{name} must be an array, its bytes are none")
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not frames.size:
         raise ValueError(f"{name} must be uint8 (T, H, W, 3), got {frames.dtype} {frames.shape}")
     return frames
@@ -83,7 +85,7 @@ def _checked(frames: np.ndarray, name: str) -> np.ndarray:
 def _numbers(arrays: np.lib.npyio.NpzFile, name: str, steps: int) -> np.ndarray | None:
     if name not in arrays.files:
         return None
-    found = arrays[name]
+    found = np.asarray(arrays[name])
     if found.ndim != 2 or len(found) != steps or found.dtype.kind not in "fiu":
         raise ValueError(f"{name} must be numbers ({steps}, D), got {found.dtype} {found.shape}")
     return found.astype(np.float32)

@@ -36,6 +36,8 @@ def read(piece: Piece, options: ReadOptions, report: Report) -> Iterator[Clip]:
     try:
         with on_disk(piece.file) as path, av.open(str(path)) as container:
             for frame in _frames(container, options.frame_rate):
+                if frame.is_corrupt:  # of a file that ends early some formats give half a frame
+                    raise ValueError(f"frame {clips * (options.clip_frames or 0) + len(frames)} is damaged")
                 frames.append(fitted(frame.to_image(), options.clip_resolution))
                 if len(frames) == options.clip_frames:
                     yield clip()
