@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from mmvid.records.store import MADE, Store
 from mmvid.records.textset import FIELDS, TextSet
 from mmvid.records.textset.manifest import SplitCounts
+from mmvid.records.vocabulary import stated
 from mmvid.report import html
 from mmvid.report.table import markdown
 from mmvid.text.clean import keyword_words
@@ -62,7 +63,7 @@ def commonest_keywords(textset: TextSet) -> Commonest:
 def commonest_label_words(store: Store) -> Commonest:
     """Figure 3: the commonest words in the names of train's labels; a name counts once for each of its videos."""
     counts: collections.Counter[str] = collections.Counter()
-    for name, videos in zip(store.names, store.label_counts("train").tolist(), strict=True):
+    for name, videos in zip(stated(store.names), store.label_counts("train").tolist(), strict=True):
         for word in keyword_words([name]):
             counts[word] += videos
     found = sorted((item for item in counts.items() if item[1]), key=lambda item: (-item[1], item[0]))[:COMMONEST]

@@ -34,6 +34,7 @@ from mmvid.records.textset.manifest import (
 )
 from mmvid.records.textset.reading import TextSet
 from mmvid.records.textset.tokens import write_tokens
+from mmvid.records.vocabulary import stated
 from mmvid.text.fields import Cleaning
 from mmvid.text.labels import LabelNames, Removal
 from mmvid.text.vectors import WordVectors
@@ -66,7 +67,7 @@ def build(
     Raises:
         ValueError: if the folder holds something else, or no video has a known word.
     """
-    names = LabelNames(store.names)
+    names = LabelNames(stated(store.names))
     text = None if index is None else index.digest
     options = {"cleaning": cleaning.model_dump(mode="json"), "removal": removal}
     request = _digest([FORMAT, store.digest, options, vectors.digest, text])

@@ -19,6 +19,7 @@ from mmvid.records.rows import find_row_files
 from mmvid.records.textset import COLUMNS, TextSet, building, conversion
 from mmvid.records.textset.building import build
 from mmvid.records.textset.sentences import write_sentences
+from mmvid.report import text as report
 from mmvid.text.clean import keyword_words, title_words
 from mmvid.text.fields import Cleaning
 from mmvid.text.multilingual import open_any
@@ -262,6 +263,21 @@ def test_a_build_killed_at_random_moments_ends_with_the_same_bytes(store, vector
         assert files(folder) == expected
         assert sorted(path.name for path in folder.iterdir()) == sorted([*expected, ".lock"])
     assert killed >= 3
+
+
+def test_a_label_without_a_name_takes_no_word_and_is_no_word(maker, tmp_path):
+    videos = [video for split in maker.whole().values() for video in split]
+    with open(maker.folder / "text.jsonl", "w") as file:
+        title = " ".join(f"label {number}" for number in range(len(NAMES)))
+        file.writelines(json.dumps({"id": video.id, "title": title}) + "\n" for video in videos)
+    (maker.folder / "vocabulary.csv").write_text("id,name\n" + "".join(f"{n},\n" for n in range(len(NAMES))))
+    store = ingest(maker.folder, maker.schema, tmp_path / "store", progress=False)
+    sentences = write_sentences(store, None, ANY, tmp_path / "sentences.txt")
+    textset = build(store, tmp_path / "texts", train_vectors(sentences, tmp_path / "vectors"), cleaning=ANY)
+    found = textset.counts("train").title
+    assert found.known_words > 0 and found.removed_words == 0
+    assert found.overlap.whole == found.overlap.labels == found.overlap.words == 0
+    assert not report.commonest_label_words(store).words
 
 
 def test_text_of_two_languages_has_words_of_both_and_label_words_of_either_are_removed(maker, tmp_path):
