@@ -224,6 +224,27 @@ def test_text_from_files_of_any_kind_gives_the_same_words(store, vectors, tmp_pa
     assert (source.rows, source.joined, source.no_video) == (len(rows), len(rows) - 1, 1)
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_captions_are_titles_of_the_videos_and_a_language_may_have_spaces_around_it(store, vectors, tmp_path, kind):
+    ids, place = [row["id"] for row in rows_of(store)], tmp_path / f"captions.{kind}"
+    lines = {
+        "jsonl": [json.dumps({"id": id, "text": "dog car", "language": " en "}) for id in ids],
+        "csv": ["id, text, language", *(f"{id}, dog car, en" for id in ids)],
+    }[kind]
+    place.write_text("".join(f"{line}\n" for line in lines))
+    index = index_texts(find_row_files(str(place)), tmp_path / "gathered.jsonl")
+    textset = build(store, tmp_path / "texts", vectors, cleaning=Cleaning(), index=index, progress=False)
+    assert sorted(textset.words) == ["car", "dog"]
+    assert textset.counts("train").title.known == store.count("train")
+
+
+def test_texts_of_no_video_are_told(store, vectors, tmp_path):
+    (tmp_path / "other.csv").write_text("id,title\nnobody,dog\nnone,car\n")
+    index = index_texts(find_row_files(str(tmp_path / "other.csv")), tmp_path / "gathered.jsonl")
+    with pytest.raises(ValueError, match="; of the 2 rows of .*other.csv 0 have a video's id$"):
+        build(store, tmp_path / "texts", vectors, cleaning=ANY, index=index, progress=False)
+
+
 def test_a_doubled_id_is_named_with_both_its_places(tmp_path):
     for number, ids in enumerate((["a", "b"], ["c", "b"])):
         (tmp_path / f"part-{number}.csv").write_text("id,title\n" + "".join(f"{id},words\n" for id in ids))
