@@ -22,7 +22,7 @@ from mmvid.records.loader import Loader, Relabel
 from mmvid.records.store import Store
 from mmvid.records.streaming.split import SplitStream
 from mmvid.records.textset import TextSet
-from mmvid.records.vocabulary import unnamed
+from mmvid.records.vocabulary import stated
 from mmvid.records.words import NO_WORDS, Words, word_counts
 from mmvid.setups import CountConfig, Setup
 from mmvid.text_encoder import TextEncoder
@@ -159,7 +159,7 @@ def train(
     model = classifiers.load(setup.name).Model(setup.model, shapes)
     words = words_of(model, textset)
     if model.reads_text:
-        if model.label_words == "removed" and all(name == unnamed(label) for label, name in enumerate(store.names)):
+        if model.label_words == "removed" and not any(stated(store.names)):
             raise ValueError(
                 f"label_words=removed needs the names of the labels, {store.title} has none; "
                 "ingest with vocabulary=<CSV of id,name>"

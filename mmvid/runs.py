@@ -32,7 +32,7 @@ from mlflow.entities import Run as MlflowRun
 
 from mmvid.config import Options, option
 from mmvid.console import Stopped, shielded, stoppable
-from mmvid.durable import exclusively
+from mmvid.durable import exclusively, replacing
 from mmvid.liveness import is_gone, is_here, this_process
 from mmvid.sources import git_tags
 from mmvid.tasks import NotComputedError, Task
@@ -182,6 +182,7 @@ class Command:
         try:
             # The first use of a fresh database makes its tables: two processes at once would break it.
             with exclusively(_database_lock()):
+                _make_database()
                 self.client = Undisturbed(mlflow.MlflowClient())
                 self.client.search_experiments(max_results=1)
         except BaseException as error:
@@ -363,8 +364,28 @@ def _running(key: str) -> str:
 
 def _database_lock() -> Path:
     """The lock for making the tracking store's tables: beside an SQLite file, else in the home folder."""
+    path = _database()
+    return home() / "locks" / "tracking" if path is None else path.with_name(f"{path.name}.lock")
+
+
+def _database() -> Path | None:
+    """The file of the tracking store where that is a plain one of SQLite."""
     scheme, _, path = mlflow.get_tracking_uri().partition(":///")
-    return Path(f"{path}.lock") if scheme == "sqlite" and path else home() / "locks" / "tracking"
+    return Path(path) if scheme == "sqlite" and path and not {"?", ":"} & set(path) else None
+
+
+def _make_database() -> None:
+    """Makes an SQLite database that is not there yet, whole or not at all.
+
+    MLflow makes its tables one after the other, and cannot go on from where a process was killed meanwhile.
+    """
+    path = _database()
+    if path is None or (path.exists() and path.stat().st_size):
+        return
+    for leftover in path.parent.glob(f".{path.name}.*.part*"):
+        leftover.unlink()
+    with replacing(path) as temporary:
+        mlflow.MlflowClient(f"sqlite:///{temporary}").search_experiments(max_results=1)
 
 
 def _tell(error: BaseException | None) -> None:

@@ -24,6 +24,7 @@ import shutil
 from typing import Literal
 
 import numpy as np
+from pydantic import model_validator
 from safetensors.torch import load_file, save_file
 
 from mmvid import classifiers, experiment, serving
@@ -34,6 +35,7 @@ from mmvid.console import run_command
 from mmvid.dataset import DataConfig, open_dataset
 from mmvid.records import extension
 from mmvid.records.batches import Batch
+from mmvid.records.segments import video_of
 from mmvid.records.splits import hash64
 from mmvid.records.store import Store
 from mmvid.records.textset import FIELDS, TextSet
@@ -63,6 +65,12 @@ class FeaturesConfig(Options):
     text_clusters: int = option(1024, "clusters of the keywords' words, the size of their histogram", ge=1)
     text_batch: int = option(64, "videos in a batch of the TextCNN's training", ge=1)
     text_seed: int = option(0, "seed of the TextCNN and of the clusters", ge=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> "FeaturesConfig":
+        if self.text_folds == 1:
+            raise ValueError("text_folds must be 0 or at least 2, got 1: nothing would be left to learn from")
+        return self
 
 
 def main(argv: list[str]) -> None:
@@ -168,9 +176,15 @@ def read_network(finished: Finished, setup: Setup, store: Store, textset: TextSe
 
 
 def folds_of(store: Store, folds: int) -> np.ndarray:
-    """The fold of each video of train, 0 to `folds` - 1, int64 (N,): a hash of its id."""
+    """The fold of each row of train, 0 to `folds` - 1, int64 (N,): a hash of its video's id.
+
+    Segments of a video have its text, so they lie in one fold.
+    """
     column = store.table("train").column("id")
-    return np.fromiter((hash64(id.as_py(), "text fold") % folds for id in column), np.int64, len(column))
+    ids = (id.as_py() for id in column)
+    if store.schema.segments is not None:
+        ids = map(video_of, ids)
+    return np.fromiter((hash64(id, "text fold") % folds for id in ids), np.int64, len(column))
 
 
 def make_encoder(textset: TextSet, trained: Finished, config: FeaturesConfig) -> TextEncoder:

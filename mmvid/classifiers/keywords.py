@@ -74,6 +74,8 @@ class Model(Classifier):
         self.histogram = WordHistogram(shapes.words, shapes.word_size, config.clusters)
         sizes, dropout = PRESETS[config.preset]
         sizes = config.sizes or sizes
+        if min(sizes) < 1:
+            raise ValueError(f"sizes must be at least 1, got {','.join(map(str, sizes))}")
         dropout = dropout if config.dropout is None else config.dropout
         layers: list[nn.Module] = []
         for inputs, outputs in zip((config.clusters, *sizes[:-1]), sizes, strict=True):

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import model_validator
+
 from mmvid.config import Options, option
 
 FIELDS = ("title", "keywords")
@@ -16,3 +18,9 @@ class TextOptions(Options):
     label_words: Literal["kept", "removed"] = option(
         "kept", "words of a video's own labels in its text; removed is the paper's variant B"
     )
+
+    @model_validator(mode="after")
+    def _check(self) -> "TextOptions":
+        if len(set(self.text_fields)) < len(self.text_fields):
+            raise ValueError(f"text_fields must be distinct, got {','.join(self.text_fields)}")
+        return self

@@ -3,7 +3,7 @@
     {"id": "eguZ69v_vlQ", "title": "Muerte por amor", "labels": [26, 466]}
 
 The keys are those of `text`, and the schema's for labels: a list of numbers, in CSV one field with spaces or
-semicolons. `text`, such as a caption, stands for a title where there is none.
+semicolons.
 """
 
 from collections.abc import Iterator
@@ -26,8 +26,6 @@ def read_described(file: File, schema: Schema) -> Iterator[tuple[Video, Text]]:
         ValueError: at the first row that is not as it must be; its place is named.
     """
     for place, row in read_rows(file):
-        if row.get("title") is None and row.get("text") is not None:
-            row = row | {"title": row["text"]}
         id, text = read_row(row, place)
         labels = _labels(row.get(schema.labels_key), place)
         try:

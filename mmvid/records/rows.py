@@ -9,6 +9,7 @@ import io
 import json
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def read_rows(file: File) -> Iterator[Row]:
         stream = gzip.GzipFile(fileobj=raw) if file.name.endswith(".gz") else raw
         try:
             yield from _csv(file, stream) if ".csv" in file.name else _json_lines(file, stream)
-        except (EOFError, gzip.BadGzipFile) as error:
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise ValueError(f"{file}: the gzip file is cut off or damaged: {error}") from None
 
 
@@ -73,7 +74,7 @@ def _json_lines(file: File, stream: Any) -> Iterator[Row]:
         place = f"{file}: line {number}"
         try:
             row = json.loads(line)
-        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # ValueError itself at a number of thousands of digits
             raise ValueError(f"{place}: not JSON: {error}") from None
         if not isinstance(row, dict):
             raise ValueError(f"{place}: must be an object with an id, got {type(row).__name__}")
@@ -114,5 +115,6 @@ def _parquet(file: File) -> Iterator[Row]:
                     for row in batch.to_pylist():
                         number += 1
                         yield f"{file}: row {number}", row
-        except pa.ArrowInvalid as error:
-            raise ValueError(f"{file}: not a Parquet file: {error}") from None
+        except (pa.ArrowException, ValueError, OSError) as error:
+            sentence = " ".join(str(error).split())
+            raise ValueError(f"{file}: not a Parquet file, or a damaged one: {sentence}") from None

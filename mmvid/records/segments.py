@@ -55,6 +55,11 @@ def decode_rows(schema: "Schema", payload: bytes, parse: Callable[[bytes], Recor
     return [_segment(schema, video, start, None) for start in starts]
 
 
+def video_of(id: str) -> str:
+    """The id of the video that a segment of a store, `video:start`, belongs to."""
+    return id.rpartition(":")[0]
+
+
 def _ratings(schema: "Schema", record: Record, id: str) -> Ratings:
     spec = schema.segments
     labels = _values(record, spec.labels, read_ints, id)

@@ -2,8 +2,9 @@
 
     {"id": "a1f3", "title": "Cat chases dog", "keywords": ["cat", "dog"], "language": "en"}
 
-Title, keywords and language may be missing or null; keywords may be one string with commas; other keys are
-passed over. Only the place of each line is kept in memory, 16 bytes a line, so the file may be large.
+Title, keywords and language may be missing or null; `text`, such as a caption, stands for a title where there is none;
+keywords may be one string with commas; other keys are passed over. Only the place of each line is kept in memory, 16
+bytes a line, so the file may be large.
 """
 
 import array
@@ -150,7 +151,7 @@ class TextIndex:
 def _parse(line: bytes, place: str) -> tuple[str, Text]:
     try:
         row = json.loads(line)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError itself at a number of thousands of digits
         raise ValueError(f"{place}: not JSON: {error}") from None
     if not isinstance(row, dict):
         raise ValueError(f"{place}: must be an object with an id, got {type(row).__name__}")
@@ -166,7 +167,8 @@ def read_row(row: dict, place: str) -> tuple[str, Text]:
     id = _string(row, "id", place)
     if not id:
         raise ValueError(f"{place}: must have an id, a string that is not empty")
-    title, language = _string(row, "title", place), _string(row, "language", place)
+    title = _string(row, "title" if row.get("title") is not None else "text", place)
+    language = (_string(row, "language", place) or "").strip()
     return id, Text(title if title and title.strip() else None, _keywords(row, place), language or None)
 
 

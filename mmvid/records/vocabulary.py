@@ -6,6 +6,7 @@ Names are not unique: YouTube-8M of 2017 has 4630 distinct ones among 4716. Ids 
 import csv
 import io
 import os
+from collections.abc import Sequence
 
 from mmvid import storage
 from mmvid.storage import File
@@ -52,6 +53,11 @@ def read_vocabulary(path: File | str | os.PathLike, classes: int) -> list[str]:
 def unnamed(label: int) -> str:
     """What a label is called that has no name."""
     return f"label {label}"
+
+
+def stated(names: Sequence[str]) -> list[str]:
+    """The names of labels by their ids, empty for those that have none."""
+    return ["" if name == unnamed(label) else name for label, name in enumerate(names)]
 
 
 def _column(path: File | str | os.PathLike, header: list[str], names: tuple[str, ...]) -> int:

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.figure import Figure
 
 from mmvid.records.store import MADE, Store
 from mmvid.records.textset import FIELDS, TextSet
 from mmvid.records.textset.manifest import SplitCounts
+from mmvid.records.vocabulary import stated
 from mmvid.report import html
 from mmvid.report.table import markdown
 from mmvid.text.clean import keyword_words
@@ -22,6 +24,7 @@ PAPER_KEYWORDS = 48_000
 PAPER_KEYWORDS_A_VIDEO = 8.23
 PAPER_OVERLAP = "about 10 %"
 COMMONEST = 20
+_LONGEST = 40  # characters of a word in a figure
 
 Cell = str | float
 
@@ -62,7 +65,7 @@ def commonest_keywords(textset: TextSet) -> Commonest:
 def commonest_label_words(store: Store) -> Commonest:
     """Figure 3: the commonest words in the names of train's labels; a name counts once for each of its videos."""
     counts: collections.Counter[str] = collections.Counter()
-    for name, videos in zip(store.names, store.label_counts("train").tolist(), strict=True):
+    for name, videos in zip(stated(store.names), store.label_counts("train").tolist(), strict=True):
         for word in keyword_words([name]):
             counts[word] += videos
     found = sorted((item for item in counts.items() if item[1]), key=lambda item: (-item[1], item[0]))[:COMMONEST]
@@ -137,7 +140,10 @@ def _facts(textset: TextSet, store: Store) -> list[str]:
         )
     options = contents.options
     facts.append(f"cleaning: {options['cleaning']}; label words removed: {options['removal']}")
-    facts.append("a video counts as with a title or keywords where a word of it, in English, has a vector")
+    only = ["English"] if options["cleaning"]["english"] == "detected" else []
+    languages = options["cleaning"].get("languages") or only
+    read = f", in {' or '.join(languages)}," if languages else ""
+    facts.append(f"a video counts as with a title or keywords where a word of it{read} has a vector")
     return facts
 
 
@@ -219,5 +225,9 @@ def _counted(count: int) -> str:
 
 
 def _drawable(word: str) -> str:
-    """A word that no drawing reads as mathematics."""
+    """A word that no drawing reads as mathematics: escapes where the font lacks a character, cut where it is long."""
+    font = font_manager.get_font(font_manager.findfont(font_manager.FontProperties()))
+    if not all(font.get_char_index(ord(character)) for character in word):
+        word = word.encode("ascii", "backslashreplace").decode()
+    word = word if len(word) <= _LONGEST else f"{word[: _LONGEST - 1]}…"
     return word.replace("$", r"\$")

@@ -46,14 +46,18 @@ def clean_title(title: str, language: str | None, options: Cleaning) -> list[str
 
 def clean_keywords(keywords: Sequence[str], language: str | None, options: Cleaning) -> list[str] | None:
     """The words of a video's keywords, or None if none of them is in English; of several languages, as a whole."""
+    found = "en"
     if options.languages:
         found = language_among(", ".join(keywords), language, options.languages, sure=True)
-        return None if found is None else mark(keyword_words(keywords), found, options.languages)
-    if options.english == "detected":
+        if found is None:
+            return None
+    elif options.english == "detected":
         keywords = english_keywords(keywords, language)
         if not keywords:
             return None
     words = keyword_words(keywords)
-    if options.spelling and words:
-        return spelt_in_english(words) or None
-    return words
+    if options.spelling and words and is_english("", found):
+        words = spelt_in_english(words)
+        if not words:
+            return None
+    return mark(words, found, options.languages) if options.languages else words

@@ -10,7 +10,18 @@ from collections.abc import Iterable, Sequence
 import pycld2
 
 UNKNOWN = "und"
-_ENGLISH = ("en", "eng", "sco")  # short English is often taken for Scots, and the other way about does little harm
+# Codes that mean the same: Scots, which short English is often taken for (the other way about does little harm), and
+# old and other codes that CLD2, YouTube and published vectors write.
+_SAME = {
+    "eng": "en",
+    "sco": "en",
+    "iw": "he",
+    "jw": "jv",
+    "in": "id",
+    "ji": "yi",
+    "nb": "no",
+    "fil": "tl",
+}
 
 
 def detect(text: str, *, sure: bool = False) -> str:
@@ -46,11 +57,10 @@ def language_among(text: str, known: str | None, languages: Sequence[str], *, su
         languages: codes such as `en`, `es`, `zh`.
         sure: whether a guess counts for nothing, as with words that make no sentence.
     """
-    code = (detect(text, sure=sure) if known is None else known).replace("_", "-").split("-")[0].lower()
+    code = _plain(detect(text, sure=sure) if known is None else known)
     if code == UNKNOWN:
         return languages[0]
-    code = "en" if code in _ENGLISH else code
-    return code if code in languages else None
+    return next((language for language in languages if _plain(language) == code), None)
 
 
 def english_keywords(keywords: Sequence[str], known: str | None = None) -> list[str]:
@@ -60,7 +70,7 @@ def english_keywords(keywords: Sequence[str], known: str | None = None) -> list[
     """
     if _is_english(detect(", ".join(keywords), sure=True) if known is None else known):
         return list(keywords)
-    return [keyword for keyword in keywords if detect(keyword) in _ENGLISH]
+    return [keyword for keyword in keywords if _plain(detect(keyword)) == "en"]
 
 
 def spelt_in_english(words: Iterable[str]) -> list[str]:
@@ -70,7 +80,13 @@ def spelt_in_english(words: Iterable[str]) -> list[str]:
 
 
 def _is_english(code: str) -> bool:
-    return code == UNKNOWN or code.replace("_", "-").split("-")[0].lower() in _ENGLISH
+    return _plain(code) in (UNKNOWN, "en")
+
+
+def _plain(code: str) -> str:
+    """A code without script and country, in one spelling."""
+    code = code.replace("_", "-").split("-")[0].lower()
+    return _SAME.get(code, code)
 
 
 @functools.cache

@@ -61,7 +61,7 @@ class WordVectors:
         manifest = _manifest(folder)
         try:
             vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
-            words = (folder / "words.txt").read_text(encoding="utf-8").split("\n")[:-1]
+            words = (folder / "words.txt").read_bytes().decode().split("\n")[:-1]  # a word may have a carriage return
         except (OSError, ValueError) as error:
             raise ValueError(f"{folder}: the converted word vectors are damaged, remove the folder: {error}") from None
         if vectors.shape != (len(words), manifest["size"]) or len(words) != manifest["words"]:

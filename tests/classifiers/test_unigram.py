@@ -72,6 +72,11 @@ def test_title_and_keywords_are_counted_as_one_text():
     torch.testing.assert_close(both(batch_of(parts)), one(batch_of({"title": texts})))
 
 
+def test_a_field_that_is_named_twice_is_not_counted_twice():
+    with pytest.raises(ValueError, match="text_fields must be distinct, got title,title"):
+        unigram.Config(text_fields=("title", "title"))
+
+
 def test_a_video_without_words_gets_the_prior():
     texts, labels = made()
     model = fitted(unigram.Config(), [batch_of({"title": texts}, labels)])

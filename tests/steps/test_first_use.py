@@ -29,6 +29,33 @@ def test_the_first_use_of_a_database_by_three_commands_at_once(tmp_path):
         assert process.returncode == 0, error
 
 
+KILLED = """
+import os, signal
+from alembic.ddl.impl import DefaultImpl
+from mmvid.runs import Command
+
+made, create = [], DefaultImpl.create_table
+
+def create_some(*arguments, **words):
+    create(*arguments, **words)
+    made.append(arguments)
+    if len(made) == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+DefaultImpl.create_table = create_some
+Command().__enter__()
+"""
+
+
+@pytest.mark.slow
+def test_the_first_use_of_a_database_that_was_killed_is_made_up_for(tmp_path):
+    for code, wanted in ((KILLED, -9), ("from mmvid.runs import Command\nwith Command(): pass", 0)):
+        environment = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == wanted, done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mlflow.db", "mlflow.db.lock"]
+
+
 @pytest.mark.slow
 def test_a_tracking_server_that_is_not_there_is_one_sentence(tmp_path):
     process = command(tmp_path, "steps.demo_data", "--videos", "60", tracking="http://127.0.0.1:9")

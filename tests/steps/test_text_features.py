@@ -7,9 +7,11 @@ import os
 import random
 import signal
 import time
+from types import SimpleNamespace
 
 import mlflow
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -79,6 +81,18 @@ def check_unseen(store: Store) -> None:
     torch.testing.assert_close(batch.features["title"][titled, :-1], wanted[titled], atol=1e-3, rtol=1e-3)
     assert (batch.features["title"][titled, -1] == 1).all()
     assert not batch.features["title"][~titled].any()
+
+
+def test_segments_of_a_video_lie_in_one_fold():
+    ids = [f"video-{number}:{start}" for number in range(40) for start in (0, 5, 10)]
+    rated = SimpleNamespace(table=lambda split: pa.table({"id": ids}), schema=SimpleNamespace(segments={}))
+    folds = text_features.folds_of(rated, 2).reshape(40, 3)
+    assert (folds == folds[:, :1]).all() and 5 < folds[:, 0].sum() < 35
+
+
+def test_one_fold_leaves_nothing_to_learn_from():
+    with pytest.raises(ValueError, match="text_folds must be 0 or at least 2, got 1"):
+        text_features.FeaturesConfig(text_folds=1)
 
 
 def test_activations_are_the_papers_feature_and_in_sample(data):

@@ -44,6 +44,29 @@ def test_each_text_is_read_in_its_language():
     assert clean_keywords(["pan"], None, TWO) == ["pan"]  # too short to say: the first language
 
 
+@pytest.mark.parametrize(
+    ("code", "known"), [("he", "iw"), ("iw", "he"), ("tl", "fil-PH"), ("no", "nb_NO"), ("id", "in")]
+)
+def test_a_language_of_two_codes_is_one(code, known):
+    assert clean_title("pan", known, Cleaning(languages=("en", code))) == [f"{code}:pan"]
+
+
+def test_hebrew_is_found_whatever_its_code():
+    for code in ("he", "iw"):
+        assert clean_title("שלום עולם, זהו סרטון חדש", None, Cleaning(languages=("en", code)))[0] == f"{code}:שלום"
+    assert (
+        clean_title("The best guitar lessons", None, Cleaning(languages=("eng", "es")))
+        == "The best guitar lessons".split()
+    )
+
+
+def test_spelling_is_asked_of_english_keywords_alone():
+    spelt = Cleaning(languages=("en", "es"), spelling=True)
+    assert clean_keywords(["guitar xqzzt"], "en", spelt) == ["guitar"]
+    assert clean_keywords(["xqzzt"], "en", spelt) is None
+    assert clean_keywords(["guitarra xqzzt"], "es", spelt) == ["es:guitarra", "es:xqzzt"]
+
+
 def test_a_request_is_read_as_the_data_set_was():
     text = RawText(["guitar", "es:guitarra", "es:cómo"], TWO)
     assert text.title(SPANISH) == [3, 2] and text.title("guitar") == [1]

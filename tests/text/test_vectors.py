@@ -126,6 +126,12 @@ def test_words_that_cannot_be_kept_are_counted(tmp_path, capsys):
     assert "words left out of" in capsys.readouterr().err
 
 
+def test_a_word_with_a_carriage_return_is_a_word(tmp_path):
+    values = np.arange(2, dtype="<f4")
+    (tmp_path / "file.bin").write_bytes(b"2 1\na\rb " + values[:1].tobytes() + b"c " + values[1:].tobytes())
+    assert open_vectors(str(tmp_path / "file.bin"), tmp_path / "cache").words == ["a\rb", "c"]
+
+
 def test_a_file_is_converted_once_and_anew_when_it_changes(keyed, tmp_path, capsys):
     path = tmp_path / "file.bin"
     keyed.save_word2vec_format(path, binary=True)

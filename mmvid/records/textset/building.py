@@ -32,6 +32,7 @@ from mmvid.records.textset.manifest import (
 )
 from mmvid.records.textset.reading import TextSet
 from mmvid.records.textset.tokens import write_tokens
+from mmvid.records.vocabulary import stated
 from mmvid.text.fields import Cleaning
 from mmvid.text.labels import LabelNames, Removal
 from mmvid.text.vectors import WordVectors
@@ -64,7 +65,7 @@ def build(
     Raises:
         ValueError: if the folder holds something else, or no video has a known word.
     """
-    names = LabelNames(store.names)
+    names = LabelNames(stated(store.names))
     text = None if index is None else index.digest
     options = {"cleaning": cleaning.model_dump(mode="json"), "removal": removal}
     request = _digest([FORMAT, store.digest, options, vectors.digest, text])
@@ -154,10 +155,10 @@ def _assemble(folder: Path, tasks: list[Task], vectors: WordVectors) -> tuple[in
                 each[1] += keywords
                 train[word] += titles + keywords
     if not counts:
-        raise ValueError(
-            f"no video of {tasks[0].store.folder} has a title or keywords with a word that has a vector in "
-            f"{vectors.place}"
-        )
+        where, index = f"{tasks[0].store.folder} has a title or keywords", tasks[0].index
+        joined = sum(done.joined for _, done in _done(tasks))
+        told = "" if index is None else f"; of the {len(index)} rows of {index.called} {joined} have a video's id"
+        raise ValueError(f"no video of {where} with a word that has a vector in {vectors.place}{told}")
     words = sorted(counts, key=lambda word: (-train[word], word))
     place = {word: id for id, word in enumerate(words)}
     with replacing(folder / "words.txt") as path:

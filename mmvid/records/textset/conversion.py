@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from mmvid.config import Options, option
 from mmvid.durable import replacing
 from mmvid.records import manifest as stored
+from mmvid.records.segments import video_of
 from mmvid.records.store import Store
 from mmvid.records.text import NO_TEXT, Text, TextIndex
 from mmvid.records.textset.manifest import FieldCounts, Overlap, SplitCounts
@@ -137,7 +138,7 @@ def read_rows(
     """The id, the labels and the text of each row; of a segment the id and the text are its video's."""
     ids = batch.column("id").to_pylist()
     if store.schema.segments is not None:
-        ids = [id.rpartition(":")[0] for id in ids]
+        ids = [video_of(id) for id in ids]
     labels = batch.column("labels").to_pylist()
     if index is not None:
         texts = map(index.find, ids)

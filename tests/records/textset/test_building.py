@@ -19,6 +19,7 @@ from mmvid.records.rows import find_row_files
 from mmvid.records.textset import COLUMNS, TextSet, building, conversion
 from mmvid.records.textset.building import build
 from mmvid.records.textset.sentences import write_sentences
+from mmvid.report import text as report
 from mmvid.text.clean import keyword_words, title_words
 from mmvid.text.fields import Cleaning
 from mmvid.text.multilingual import open_any
@@ -224,6 +225,27 @@ def test_text_from_files_of_any_kind_gives_the_same_words(store, vectors, tmp_pa
     assert (source.rows, source.joined, source.no_video) == (len(rows), len(rows) - 1, 1)
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_captions_are_titles_of_the_videos_and_a_language_may_have_spaces_around_it(store, vectors, tmp_path, kind):
+    ids, place = [row["id"] for row in rows_of(store)], tmp_path / f"captions.{kind}"
+    lines = {
+        "jsonl": [json.dumps({"id": id, "text": "dog car", "language": " en "}) for id in ids],
+        "csv": ["id, text, language", *(f"{id}, dog car, en" for id in ids)],
+    }[kind]
+    place.write_text("".join(f"{line}\n" for line in lines))
+    index = index_texts(find_row_files(str(place)), tmp_path / "gathered.jsonl")
+    textset = build(store, tmp_path / "texts", vectors, cleaning=Cleaning(), index=index, progress=False)
+    assert sorted(textset.words) == ["car", "dog"]
+    assert textset.counts("train").title.known == store.count("train")
+
+
+def test_texts_of_no_video_are_told(store, vectors, tmp_path):
+    (tmp_path / "other.csv").write_text("id,title\nnobody,dog\nnone,car\n")
+    index = index_texts(find_row_files(str(tmp_path / "other.csv")), tmp_path / "gathered.jsonl")
+    with pytest.raises(ValueError, match="; of the 2 rows of .*other.csv 0 have a video's id$"):
+        build(store, tmp_path / "texts", vectors, cleaning=ANY, index=index, progress=False)
+
+
 def test_a_doubled_id_is_named_with_both_its_places(tmp_path):
     for number, ids in enumerate((["a", "b"], ["c", "b"])):
         (tmp_path / f"part-{number}.csv").write_text("id,title\n" + "".join(f"{id},words\n" for id in ids))
@@ -263,6 +285,21 @@ def test_a_build_killed_at_random_moments_ends_with_the_same_bytes(store, vector
         assert files(folder) == expected
         assert sorted(path.name for path in folder.iterdir()) == sorted([*expected, ".lock"])
     assert killed >= 3
+
+
+def test_a_label_without_a_name_takes_no_word_and_is_no_word(maker, tmp_path):
+    videos = [video for split in maker.whole().values() for video in split]
+    with open(maker.folder / "text.jsonl", "w") as file:
+        title = " ".join(f"label {number}" for number in range(len(NAMES)))
+        file.writelines(json.dumps({"id": video.id, "title": title}) + "\n" for video in videos)
+    (maker.folder / "vocabulary.csv").write_text("id,name\n" + "".join(f"{n},\n" for n in range(len(NAMES))))
+    store = ingest(maker.folder, maker.schema, tmp_path / "store", progress=False)
+    sentences = write_sentences(store, None, ANY, tmp_path / "sentences.txt")
+    textset = build(store, tmp_path / "texts", train_vectors(sentences, tmp_path / "vectors"), cleaning=ANY)
+    found = textset.counts("train").title
+    assert found.known_words > 0 and found.removed_words == 0
+    assert found.overlap.whole == found.overlap.labels == found.overlap.words == 0
+    assert not report.commonest_label_words(store).words
 
 
 def test_text_of_two_languages_has_words_of_both_and_label_words_of_either_are_removed(maker, tmp_path):
