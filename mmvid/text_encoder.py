@@ -38,8 +38,8 @@ class Description(Options):
 
     format: int = option(FORMAT, "version of the layout", ge=FORMAT, le=FORMAT)
     clusters: int = option(..., "size of the histogram", ge=1)
-    titles: textcnn.Config = option(..., "options of the TextCNN")
-    shapes: Shapes = option(..., "sizes that the TextCNN was built for")
+    titles: textcnn.Config | None = option(None, "options of the TextCNN, where there is one")
+    shapes: Shapes = option(..., "words, the size of their vectors, and the labels that the TextCNN scores")
     title: TitleFeature = option("activations", "the feature of a title")
     cleaning: Cleaning = option(..., "how raw titles and keywords are cleaned")
 
@@ -49,30 +49,29 @@ class TextEncoder(nn.Module):
 
     Attributes:
         text: the words that are known, and how raw text is read.
-        sizes: feature -> its size.
+        sizes: feature -> its size; without a TextCNN there is none of titles.
     """
 
     def __init__(
         self,
         text: RawText,
         histogram: WordHistogram,
-        titles: textcnn.Model,
+        titles: textcnn.Model | None,
         title: TitleFeature = "activations",
     ):
         """
         Args:
             text: the words and the cleaning.
             histogram: of the words in keywords.
-            titles: the TextCNN of titles.
+            titles: the TextCNN of titles; None for data without titles to learn one from.
             title: the feature of a title: the TextCNN's scores and a 1, or its activations.
         """
         super().__init__()
-        self.text, self.histogram, self.titles = text, histogram, titles.eval()
-        self.title = title
-        self.sizes = {
-            "keywords": histogram.clusters,
-            "title": titles.config.hidden if title == "activations" else titles.classes + 1,
-        }
+        self.text, self.histogram, self.titles, self.title = text, histogram, titles, title
+        self.sizes = {"keywords": histogram.clusters}
+        if titles is not None:
+            self.sizes["title"] = titles.config.hidden if title == "activations" else titles.classes + 1
+        self.eval()
 
     @torch.inference_mode()
     def features(self, tokens: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -80,7 +79,8 @@ class TextEncoder(nn.Module):
 
         A video without a known word in a field has zeros there.
         """
-        return {"keywords": self.histogram(tokens["keywords"]), "title": self.of_titles(tokens, self.titles)}
+        features = {"keywords": self.histogram(tokens["keywords"])}
+        return features if self.titles is None else features | {"title": self.of_titles(tokens, self.titles)}
 
     @torch.inference_mode()
     def of_titles(self, tokens: dict[str, Tensor], network: textcnn.Model) -> Tensor:
@@ -89,12 +89,12 @@ class TextEncoder(nn.Module):
         network.eval()
         scored = self.title == "scores"
         titles = functional.pad(network(batch), (0, 1), value=1.0) if scored else network.hidden(batch)
-        return titles * self.present(tokens)["title"][:, None]
+        return titles * _any_word(tokens, network.reads_text)[:, None]
 
     def present(self, tokens: dict[str, Tensor]) -> dict[str, Tensor]:
         """Which videos have each of the features: those with a known word in its text, bool (B,)."""
-        titles = torch.cat([tokens[field] for field in self.titles.reads_text], dim=1)
-        return {"keywords": tokens["keywords"].any(dim=1), "title": titles.any(dim=1)}
+        read = {"keywords": ("keywords",)} | ({} if self.titles is None else {"title": self.titles.reads_text})
+        return {name: _any_word(tokens, fields) for name, fields in read.items()}
 
     def tokens(self, titles: Sequence[str | None], keywords: Sequence[Sequence[str] | None]) -> dict[str, Tensor]:
         """The word ids of raw titles and keywords, one of each a video, None where there is none."""
@@ -109,9 +109,11 @@ class TextEncoder(nn.Module):
         folder.mkdir(parents=True, exist_ok=True)
         description = Description(
             clusters=self.histogram.clusters,
-            titles=self.titles.config,
+            titles=None if self.titles is None else self.titles.config,
             shapes=Shapes(
-                classes=self.titles.classes, words=len(self.text.words), word_size=self.titles.vectors.shape[1]
+                classes=1 if self.titles is None else self.titles.classes,
+                words=len(self.text.words),
+                word_size=self.histogram.centroids.shape[1],
             ),
             cleaning=self.text.cleaning,
             title=self.title,
@@ -139,13 +141,19 @@ class TextEncoder(nn.Module):
         if len(words) != told.shapes.words:
             raise ValueError(f"{folder / 'words.txt'} must hold {told.shapes.words} words, got {len(words)}")
         histogram = WordHistogram(told.shapes.words, told.shapes.word_size, told.clusters)
-        encoder = cls(RawText(words, told.cleaning), histogram, textcnn.Model(told.titles, told.shapes), told.title)
+        titles = None if told.titles is None else textcnn.Model(told.titles, told.shapes)
+        encoder = cls(RawText(words, told.cleaning), histogram, titles, told.title)
         try:
             encoder.load_state_dict(load_file(folder / "weights.safetensors"))
         except (OSError, SafetensorError, RuntimeError) as error:
             sentence = " ".join(str(error).split())
             raise ValueError(f"{folder / 'weights.safetensors'} must hold an encoder's weights: {sentence}") from error
         return encoder.eval()
+
+
+def _any_word(tokens: dict[str, Tensor], fields: Sequence[str]) -> Tensor:
+    """Which videos have a known word in any of the fields, bool (B,)."""
+    return torch.cat([tokens[field] for field in fields], dim=1).any(dim=1)
 
 
 def pad_numbers(rows: Sequence[Sequence[int]], longest: int = 0) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,8 @@ is trained without each, and a video of `train` gets the feature of the one that
 requests to a served model, get that of a network trained on all of `train`. Activations of several networks do not
 mean the same things, scores of labels do: these are the feature of a title then (C + 1 numbers, see `text_encoder`).
 The paper's feature, the activations of one network (4096 numbers), in-sample on `train`, is `text_folds=0`. On the
-demo's dev (made data) scores were better than log-odds, and than in-sample activations.
+demo's dev (made data) scores were better than log-odds, and than in-sample activations. Where no video of train has a
+title there is no TextCNN, and only `keywords` is made.
 
 What is reported on `gate` and `validate` is not touched either way: neither split trains anything. `dev` chooses the
 epochs of the TextCNNs and those of the classifier that reads them.
@@ -96,26 +97,31 @@ def find_or_make(
     """A store with the text features of `store` beside its own, and what made them; made now if there is none."""
     store = store.base
     textset = find_or_build(command, store, text)
-    setup = titles_setup(config)
-    trained = find_or_train(command, setup, store, textset)
-    unseen = [find_or_train_fold(command, setup, store, textset, fold, config) for fold in range(config.text_folds)]
+    setup, trained, unseen = titles_setup(config), None, []
+    if textset.known("train", "title").any():  # else there are only keywords
+        trained = find_or_train(command, setup, store, textset)
+        unseen = [find_or_train_fold(command, setup, store, textset, fold, config) for fold in range(config.text_folds)]
+    networks = ({} if trained is None else {"textcnn": trained}) | {
+        f"fold/{number}": finished for number, finished in enumerate(unseen)
+    }
     task = Task(
         entry="text_features",
         options=deciding(config),
-        inputs={"data": store.digest, "text": textset.digest, "textcnn": trained.tags["mmvid.key"]}
-        | {f"fold/{number}": finished.tags["mmvid.key"] for number, finished in enumerate(unseen)},
+        inputs={"data": store.digest, "text": textset.digest}
+        | {name: finished.tags["mmvid.key"] for name, finished in networks.items()},
         modules=("mmvid.records.extension", "mmvid.text_encoder"),
         name=f"text features of {store.title}",
     )
     place = home() / "features" / f"{store.folder.name}-{task.key[:12]}"
 
     def compute(run: Run) -> None:
-        run.params({"data": str(store.folder), "textcnn": trained.id})
+        ids = {name: finished.id for name, finished in networks.items()}
+        run.params({"data": str(store.folder)} | ids)
         run.dataset(store.name, store.digest, str(store.folder), store.profile(), context="text")
         encoder = make_encoder(textset, trained, config)
-        networks = [read_network(finished, setup, store, textset) for finished in unseen]
-        made = {"textcnn": trained.id, "text": textset.digest, "folds": [finished.id for finished in unseen]}
-        make = features_of(encoder, store, textset, networks)
+        blind = [read_network(finished, setup, store, textset) for finished in unseen]
+        make = features_of(encoder, store, textset, blind)
+        made = {"text": textset.digest} | ids
         extended = extension.extend(store, place, encoder.sizes, make, request=task.key, made=made)
         encoder.save(place / ENCODER)
         run.folder(ENCODER, place / ENCODER)
@@ -187,15 +193,15 @@ def folds_of(store: Store, folds: int) -> np.ndarray:
     return np.fromiter((hash64(id, "text fold") % folds for id in ids), np.int64, len(column))
 
 
-def make_encoder(textset: TextSet, trained: Finished, config: FeaturesConfig) -> TextEncoder:
+def make_encoder(textset: TextSet, trained: Finished | None, config: FeaturesConfig) -> TextEncoder:
     """The encoder of a text set from a trained TextCNN and the codebook of the words in the keywords of train."""
-    package = serving.load_logged(trained.tags["mmvid.model"])
+    network = None if trained is None else serving.load_logged(trained.tags["mmvid.model"]).model
     histogram = WordHistogram(len(textset), textset.size, config.text_clusters)
     occurrences = np.asarray(textset.word_counts[:, 1])
     if occurrences.any():  # else no video of train has keywords, and there is nothing to count
         histogram.fit(textset.vectors, occurrences, seed=config.text_seed)
     title = "scores" if config.text_folds else "activations"
-    return TextEncoder(RawText(textset.words, textset.cleaning), histogram, package.model, title)
+    return TextEncoder(RawText(textset.words, textset.cleaning), histogram, network, title)
 
 
 def features_of(encoder: TextEncoder, store: Store, textset: TextSet, networks: list[textcnn.Model]) -> extension.Make:

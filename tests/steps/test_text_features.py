@@ -144,6 +144,22 @@ def test_a_mixture_of_experts_reads_text_that_is_made_on_the_way(data, capsys):
     assert newest("train_moe").info.run_id == trained.info.run_id
 
 
+def test_keywords_without_titles_need_no_network_of_titles(data, workplace):
+    text = workplace / "records" / "text.jsonl"
+    rows = [json.loads(line) | {"title": None} for line in text.read_text().splitlines()]
+    text.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    train.main(["moe", "--modalities", "audio,keywords", "--epochs", "1", *SMALL, *data])
+    store = Store.open(newest("text_features").data.tags["mmvid.data.store"])
+    assert store.shapes.features == {"audio": 4, "keywords": 4}
+    assert not mlflow.MlflowClient().search_runs(["0"], "tags.`mmvid.entry` = 'train_textcnn'")
+    package = serving.load_logged(newest("train_moe").data.tags["mmvid.model"])
+    assert serving.text_keys(package) == ["keywords"]
+    tokens = package.encoder.tokens([None], [["guitar", "song"]])
+    assert package.encoder.features(tokens)["keywords"].sum() == 2
+    with pytest.raises(ValueError, match="^modalities must be among audio, keywords, got 'title'"):
+        train.main(["moe", "--modalities", "audio,title", "--epochs", "1", *SMALL, *data])
+
+
 STEPS = {
     "build_text": (build_text.main, []),
     "text_features": (text_features.main, SMALL),
