@@ -14,7 +14,8 @@ Cells = Literal["auto", "flattened", "per_cell"]
 Shape = tuple[int, int, int]
 Size = tuple[int, int]
 
-LARGEST_FLATTENED = 8192  # numbers of a latent that `auto` mixes all with all: 61,440 (240 x 16 x 16) would take 15 GB
+# Numbers of a latent that `auto` mixes all with all: the paper's 4 x 32 x 32; its 240 x 16 x 16 would take 15 GB.
+LARGEST_FLATTENED = 4096
 
 
 def is_flattened(cells: Cells, shape: Shape) -> bool:
