@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from mmvid.animation import write_png
+from mmvid.clips.pictures import as_seen
 from mmvid.clips.readers.video import ENDINGS as VIDEOS
 from mmvid.durable import replacing
 from mmvid.segmentation.package import SegmenterPackage
@@ -186,7 +187,7 @@ def _picture(path: Path, unreadable: Callable[[str], None] | None) -> Image.Imag
     try:
         with warnings.catch_warnings(), Image.open(path) as opened:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return opened.convert("RGB")
+            return as_seen(opened)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         sentence = f"{path} must be a picture: {str(error) or type(error).__name__}"
         if unreadable is None:
