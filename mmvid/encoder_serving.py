@@ -9,6 +9,7 @@ size: their centred square is resized. Anything wrong is HTTP 400 and one senten
 import base64
 import binascii
 import io
+import re
 import warnings
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +23,7 @@ from PIL import Image, UnidentifiedImageError
 from mmvid import encoder_package
 from mmvid.animation import gif
 from mmvid.clips.batches import as_bytes, as_pixels
-from mmvid.clips.pictures import fitted
+from mmvid.clips.pictures import as_seen, fitted
 from mmvid.config import Options, explain, option
 from mmvid.encoder_package import EncoderPackage
 from mmvid.encoders import videogpt
@@ -31,6 +32,7 @@ from mmvid.requests import BadRequest, record_model
 
 LARGEST = 16_000_000  # pixels of a picture
 KEYS = ("id", "frames", "category", "options")
+_ADDRESS = re.compile(r"^data:image/(?:png|jpeg);base64,")  # what a browser writes before the picture
 
 
 class RequestOptions(Options):
@@ -131,7 +133,7 @@ class Service:
 
 
 def read_picture(where: str, value: Any) -> Image.Image:
-    """The picture of a base64 text.
+    """The picture of a base64 text, upright and in RGB.
 
     Raises:
         BadRequest: if it is none, or too large; the sentence begins with `where`.
@@ -139,7 +141,7 @@ def read_picture(where: str, value: Any) -> Image.Image:
     if not isinstance(value, str):
         raise BadRequest(f"{where} must be a picture as base64 text, got {type(value).__name__}")
     try:
-        content = base64.b64decode(value.removeprefix("data:image/png;base64,"), validate=True)
+        content = base64.b64decode(_ADDRESS.sub("", value), validate=True)
     except (binascii.Error, ValueError) as error:
         raise BadRequest(f"{where} must be base64: {error}") from error
     try:
@@ -148,12 +150,11 @@ def read_picture(where: str, value: Any) -> Image.Image:
             picture = Image.open(io.BytesIO(content), formats=("PNG", "JPEG"))
         if picture.width * picture.height > LARGEST:
             raise BadRequest(f"{where} must have at most {LARGEST} pixels, it is {picture.width} x {picture.height}")
-        picture.load()
+        return as_seen(picture)
     except UnidentifiedImageError as error:  # it would name an object in memory
         raise BadRequest(f"{where} must be a PNG or JPEG picture: its {len(content)} bytes are of neither") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadRequest(f"{where} must be a PNG or JPEG picture: {str(error) or type(error).__name__}") from error
-    return picture
 
 
 def open_service(folder: Path) -> Service:

@@ -3,8 +3,8 @@
     {"inputs": [{"id": "a", "picture": "iVBORw0KGgo...", "options": {"threshold": 0.4}}]}
 
 `picture` is a PNG or JPEG as base64, or rows of pixels as nested lists: [R, G, B] or grey, whole numbers from 0 to 255.
-It may have any size; its largest centred square is read, and the mask has the picture's own size. Anything wrong is
-HTTP 400 and one sentence, as `serving` tells it.
+It may have any size; its largest centred square is read, and the mask has the picture's own size. A JPEG that its EXIF
+turns is turned first, as viewers show it. Anything wrong is HTTP 400 and one sentence, as `serving` tells it.
 """
 
 import base64

@@ -101,7 +101,9 @@ def chosen(words: str) -> list[str]:
     there = [STATISTICS, *recipes.names()]
     if words == "all":
         return [name for name in there if name == STATISTICS or recipes.read_table(name).data == "videos"]
-    wanted = [word.strip() for word in words.split(",") if word.strip()]
+    wanted = list(dict.fromkeys(word.strip() for word in words.split(",") if word.strip()))
+    if not wanted:
+        raise ValueError(f"table must be one of {', '.join(there)} or all, got {words!r}")
     for name in wanted:
         if name not in there:
             raise ValueError(f"table must be one of {', '.join(there)} or all, got {name!r}")

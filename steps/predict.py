@@ -29,6 +29,7 @@ from mmvid.console import run_command
 from mmvid.dataset import DataConfig, open_dataset
 from mmvid.ensemble_package import EnsemblePackage
 from mmvid.packaging import Package
+from mmvid.records.store import Store
 from mmvid.registry import versions
 from mmvid.runs import Command, Finished, Task
 
@@ -51,18 +52,19 @@ def main(argv: list[str]) -> None:
     config, data = parse(argv, PredictConfig, DataConfig, about=__doc__)
     if not config.model:
         raise ValueError("model must be given: the id of a run, or models:/name@alias")
-    if config.format == "segments" and not config.shards:
-        raise ValueError("shards must be given for a file of segments: a store does not keep when segments begin")
     output = Path(config.output).absolute()
     if not output.parent.is_dir():
         raise ValueError(f"output must be in a folder that is there, {output.parent} is not")
+    if output.is_dir():
+        raise ValueError(f"output must be a file, {output} is a folder")
     task = Task("predict", config.model_dump(mode="json"), {}, ("mmvid.bulk.sources",), f"predict to {output.name}")
     with Command() as command, command.start(task, own=True) as run:
         trained = ensembling.run_of(config.model)
         package = ensemble_serving.load_logged(versions.model_uri(trained))
-        source = source_of(command, config, data, trained, package)
-        started = time.monotonic()
         classes = segment_classes(config.segment_classes, len(package.labels))
+        check_format(config, package)
+        source = source_of(command, config, data, trained, package, classes)
+        started = time.monotonic()
         count = score(source, package, output, config, classes)
         seconds = time.monotonic() - started
         run.report({"videos": float(count), "seconds": seconds, "videos_per_second": count / seconds})
@@ -73,27 +75,52 @@ def main(argv: list[str]) -> None:
     print(f"{output}: {count} {rows} scored by {package.name} (run {trained.id}) in {seconds:.1f} s")
 
 
+def check_format(config: PredictConfig, package: Package | EnsemblePackage) -> None:
+    """Raises ValueError if the file cannot hold what the model scores, before hours are spent on it."""
+    if package.schema.segments is None and config.format == "segments":
+        raise ValueError(f"format must be parquet or csv for {package.name}: it scores whole videos, no segments")
+    if package.schema.segments is not None and config.format == "csv":
+        raise ValueError(f"format must be parquet or segments for {package.name}: csv has one line a video")
+    if package.schema.segments is not None and not config.shards:
+        raise ValueError(f"shards must be given for {package.name}: a store does not keep when segments begin")
+
+
 def source_of(
     command: Command,
     config: PredictConfig,
     data: DataConfig,
     trained: Finished,
     package: Package | EnsemblePackage,
+    classes: np.ndarray,
 ) -> Source:
-    """What is scored.
+    """What is scored; `classes` are those of a file of segments.
 
     Raises:
         ValueError: if there is none, or the model cannot read it.
     """
-    if config.shards:
-        return Shards(package, config.shards)
     members = package.members if isinstance(package, EnsemblePackage) else [package]
-    store = open_dataset(command, data, frames=any(member.model.reads_frames for member in members))
+    if config.shards:
+        given = set(package.schema.features)
+        readers = [each.name for each in members if each.model.reads_text or set(each.model.modalities) - given]
+        if readers:
+            sys.stderr.write(f"predict: shards have no titles and keywords, which {', '.join(readers)} would read\n")
+        return Shards(package, config.shards, classes if config.format == "segments" else None)
+    opened = open_dataset(command, data, frames=any(member.model.reads_frames for member in members))
+    store = with_features(opened, trained)
     words = ensembling.words_of(package, trained, store)
     for member in members:
         if not member.model.reads_text and (found := member.obstacle(store)) is not None:
             raise ValueError(f"{member.name} cannot score {store.folder}: {found}")
     return StoreSplit(package, store, config.split, words)
+
+
+def with_features(store: Store, trained: Finished) -> Store:
+    """The data set with the features of its titles and keywords that a model was trained on, where it was on these."""
+    try:
+        own = Store.open(trained.tags.get("mmvid.data.store", ""))
+    except (ValueError, OSError):  # gone: what the model lacks is told
+        return store
+    return own if own.base.digest == store.digest else store
 
 
 def score(

@@ -54,6 +54,8 @@ def main(argv: list[str]) -> None:
         raise ValueError("input must be given: a folder of pictures, a picture, or a video")
     footage = find_footage(config.input)
     output = Path(config.output or f"masks of {Path(config.input).resolve().stem}")
+    if output.resolve() == Path(config.input).resolve():
+        raise ValueError(f"output must be another folder than input, whose pictures the masks would join, got {output}")
     task = Task("segment", config.model_dump(), {}, ("steps.segment",), name=f"segment {Path(config.input).name}")
     with Command() as command:
         uri = config.model if config.model.startswith("models:/") else model_uri(load_run(config.model))

@@ -58,6 +58,23 @@ def test_a_png_a_jpeg_and_lists_give_the_same_mask(service, picture):
         assert np.allclose(np.array(ring).min(0), [6, 4], atol=0.6) and np.allclose(np.max(ring, 0), [13, 10], atol=0.6)
 
 
+def test_the_address_of_a_picture_is_taken_as_browsers_write_it(service, picture):
+    for kind in ("PNG", "JPEG"):
+        answers = service.answer([{"picture": f"data:image/{kind.lower()};base64,{encoded(picture, kind)}"}])
+        assert answers[0]["share"] == pytest.approx(42 / 256)
+
+
+def test_the_mask_is_that_of_the_picture_as_people_see_it(service, picture):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a camera that was held upright stores its picture turned by 90 degrees
+    stored = encoded(np.rot90(picture[:, 2:]), "JPEG", quality=100, exif=exif.tobytes())
+    deep = encoded(picture[..., 0].astype(np.uint16) * 257)
+    rotated, sixteen = service.answer([{"picture": stored}, {"picture": deep}])
+    assert (rotated["height"], rotated["width"]) == (16, 14)
+    assert np.array_equal(decoded(rotated["mask"])[2:-2], (picture[2:-2, 2:, 0] > 128) * np.uint8(255))
+    assert np.array_equal(decoded(sixteen["mask"]), (picture[..., 0] > 128) * np.uint8(255))
+
+
 def test_the_mask_has_the_size_of_the_picture(service, picture):
     large = picture.repeat(5, 0).repeat(5, 1)
     wide = np.pad(large, ((0, 0), (20, 20), (0, 0)), constant_values=255)  # beyond the square nothing is read

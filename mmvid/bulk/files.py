@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmvid.bulk.parts import Scored, joined, scored_of, table_of
+from mmvid.bulk.parts import Scored, check, joined, scored_of, table_of
 from mmvid.durable import replacing
 
 Format = Literal["parquet", "csv", "segments"]
@@ -70,7 +70,12 @@ def _lines(parts: Iterable[Scored]) -> Iterator[tuple[str, int]]:
     for part in parts:
         for video, classes, scores in zip(part.ids, part.classes.tolist(), part.scores.tolist(), strict=True):
             pairs = " ".join(f"{label} {score:g}" for label, score in zip(classes, scores, strict=True))
-            yield f"{video},{pairs}\n", 1
+            yield f"{_cell(video)},{pairs}\n", 1
+
+
+def _cell(text: str) -> str:
+    """An id as CSV has it: in quotes where it would else end early; YouTube's own never would."""
+    return f'"{text.replace(chr(34), chr(34) * 2)}"' if any(letter in text for letter in ',"\r\n') else text
 
 
 def _segment_lines(parts: Iterable[Scored], classes: np.ndarray) -> Iterator[tuple[str, int]]:
@@ -127,7 +132,7 @@ def read(path: Path) -> tuple[Scored, dict[str, str]]:
 
 def _read_csv(path: Path) -> Scored:
     parts: list[Scored] = []
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets write a mark before the first line
         reader = csv.reader(file)
         header = next(reader, None)
         if header is None or tuple(header) != HEADER:
@@ -144,4 +149,6 @@ def _read_csv(path: Path) -> Scored:
             if parts and len(classes) != parts[0].classes.shape[1]:
                 raise ValueError(f"line {number} must have as many pairs as the first line, got {len(classes)}")
             parts.append(Scored([video], None, classes[None], scores[None]))
-    return joined(parts)
+    found = joined(parts)
+    check(found.ids, found.classes, found.scores)
+    return found

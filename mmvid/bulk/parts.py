@@ -109,21 +109,42 @@ def scored_of(table: pa.Table) -> Scored:
     """The scored videos of a table as `table_of` makes it.
 
     Raises:
-        ValueError: if columns are missing or videos have several numbers of classes.
+        ValueError: if columns are missing or of other kinds, or videos have several numbers of classes, a class twice,
+            or a score that is no number.
     """
     try:
         ids = table.column("id").to_pylist()
         classes, scores = (_matrix(table.column(name), len(ids)) for name in ("classes", "scores"))
     except (KeyError, pa.ArrowInvalid) as error:
         raise ValueError(f"scores must be in columns id, classes and scores: {error}") from error
-    if classes.shape != scores.shape:
-        raise ValueError(f"classes and scores must have one shape, got {classes.shape} and {scores.shape}")
+    check(ids, classes, scores)
     starts = table.column("start").to_numpy() if "start" in table.column_names else None
     return Scored(ids, starts, classes.astype(np.int32), scores.astype(np.float32))
 
 
+def check(ids: list[str], classes: np.ndarray, scores: np.ndarray) -> None:
+    """Raises ValueError unless these are scores of classes, each class once a video: repeated hits would count."""
+    if classes.shape != scores.shape:
+        raise ValueError(f"classes and scores must have one shape, got {classes.shape} and {scores.shape}")
+    if classes.dtype.kind not in "iu" or (classes.size and not 0 <= int(classes.min()) <= int(classes.max()) < 2**31):
+        raise ValueError("classes must be whole numbers from 0 on")
+    if scores.dtype.kind not in "fiu" or not np.isfinite(scores).all():
+        raise ValueError("scores must be finite numbers")
+    ordered = np.sort(classes, axis=1)
+    twice = np.argwhere(ordered[:, 1:] == ordered[:, :-1])
+    if len(twice):
+        row, place = twice[0]
+        raise ValueError(f"each class of a video must be there once, {ids[row]!r} has {ordered[row, place]} twice")
+
+
 def _matrix(column: pa.ChunkedArray, rows: int) -> np.ndarray:
+    if pa.types.is_fixed_size_list(column.type):
+        column = column.cast(pa.list_(column.type.value_type))
+    if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
+        raise ValueError(f"classes and scores must be lists, one a video, got {column.type}")
     whole = column.combine_chunks()
+    if whole.null_count or whole.flatten().null_count:
+        raise ValueError("classes and scores must be there for every video, some are null")
     lengths = np.unique(np.diff(whole.offsets.to_numpy()))
     if len(lengths) > 1:
         raise ValueError(f"all videos must have equally many classes, got {lengths.min()} to {lengths.max()}")

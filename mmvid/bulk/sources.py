@@ -88,17 +88,21 @@ class StoreSplit:
 class Shards:
     """TFRecords as they lie on disk or on S3; their records are those of the model's own data set, labels or none."""
 
-    def __init__(self, package: Package | EnsemblePackage, place: str):
+    def __init__(self, package: Package | EnsemblePackage, place: str, classes: np.ndarray | None = None):
         """
         Args:
             package: what scores; a model that reads titles and keywords finds none here.
             place: a file, a folder, a pattern, on disk or s3://; or a list of such with commas.
+            classes: among which the best are kept, ascending; None for all.
 
         Raises:
             ValueError: if there are no TFRecords.
         """
         self.total, self.files = None, find_shards(place)
         self.plan = {"shards": [[file.place, file.size, file.version] for file in self.files]}
+        if classes is not None:
+            self.plan["classes"] = classes.tolist()
+        self.classes = np.arange(len(package.labels)) if classes is None else classes
         self.schema, self.service = package.schema, service_of(package)
         self.parse = Parser().parse
 
@@ -135,7 +139,8 @@ class Shards:
         else:
             scores = torch.from_numpy(self.service.score([given(v, self.service.package) for v in videos]))
         starts = None if self.schema.segments is None else np.array([video.start for video in videos], np.int32)
-        return _best([video.id for video in videos], starts, scores, kept)
+        found = _best([video.id for video in videos], starts, scores[:, self.classes], kept)
+        return found._replace(classes=self.classes[found.classes].astype(np.int32))
 
 
 def given(video: Video, package: Package) -> Given:

@@ -366,7 +366,10 @@ def _plain(column: Column, value: float | None) -> str:
 
 def _told(column: Column, result: Result) -> str:
     told = result.recipe.paper.get(column.metric)
-    return "" if told is None else f"{told:.{1 if column.percent and round(told, 1) == told else 2}f}"
+    if told is None:
+        return ""
+    digits = range(1 if column.percent else 2, 6)  # all that the paper has
+    return f"{told:.{next((each for each in digits if round(told, each) == told), 6)}f}"
 
 
 def _shape(column: Column) -> tuple[int, int]:

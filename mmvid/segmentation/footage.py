@@ -6,26 +6,27 @@ at all.
 """
 
 import contextlib
-import itertools
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
 from PIL import Image
 
 from mmvid.animation import write_png
+from mmvid.clips.pictures import as_seen
 from mmvid.clips.readers.video import ENDINGS as VIDEOS
 from mmvid.durable import replacing
 from mmvid.segmentation.package import SegmenterPackage
 from mmvid.segmentation.pictures import overlay
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
-AT_ONCE = 16  # pictures segmented together
+AT_ONCE = 16  # pictures segmented together, or fewer large ones
+PIXELS = 16_000_000  # of the pictures segmented together: some hundred megabytes with their probabilities
 TICKS = 1000  # a second, for frames without times of their own
 
 
@@ -68,7 +69,7 @@ def find_footage(place: str) -> Footage:
     """
     path = Path(place)
     if path.is_dir():
-        found = sorted(each for each in path.iterdir() if each.suffix.lower() in PICTURES)
+        found = sorted(each for each in path.iterdir() if each.suffix.lower() in PICTURES and each.is_file())
         if not found:
             raise ValueError(f"input must be a folder with pictures ({', '.join(PICTURES)}), {path} has none")
         return Footage(found, None)
@@ -109,7 +110,7 @@ def segment(
     stems = Counter(path.stem for path in footage.pictures)
     opened = ((path, _picture(path, unreadable)) for path in footage.pictures)
     readable = ((path, picture) for path, picture in opened if picture is not None)
-    for some in _batched(readable):
+    for some in _batched(readable, lambda item: item[1].width * item[1].height):
         for (path, picture), scores in zip(some, package.segment([each for _, each in some]), strict=True):
             name = path.stem if stems[path.stem] == 1 else path.name  # of a.png and a.jpg neither may be lost
             mask, found = _found(path.name, picture, scores, threshold)
@@ -127,8 +128,13 @@ def _segment_video(package: SegmenterPackage, path: Path, output: Path, threshol
         _Film(mask_path, "matroska", "ffv1", "gray") as masks,
         _Film(overlay_path, "mp4", "libx264", "yuv420p") as overlays,
     ):
-        number = 0
-        for some in _batched(_frames(path, container)):
+        number, size = 0, None
+        for some in _batched(_frames(path, container), lambda frame: frame.width * frame.height):
+            size = size or (some[0].width, some[0].height)
+            for frame in some:
+                if (frame.width, frame.height) != size:
+                    sizes = f"from {size[0]} x {size[1]} to {frame.width} x {frame.height}"
+                    raise ValueError(f"{path}: the video's frames must be of one size, they change {sizes}")
             pictures = [frame.to_image() for frame in some]
             for frame, picture, scores in zip(some, pictures, package.segment(pictures), strict=True):
                 mask, found = _found(str(number), picture, scores, threshold)
@@ -146,7 +152,7 @@ class _Film:
     def __init__(self, path: Path, kind: str, codec: str, pixels: str):
         self._path, self._kind, self._codec, self._pixels = path, kind, codec, pixels
         self._stream: av.VideoStream | None = None
-        self._count = 0
+        self._count, self._last = 0, -1
 
     def __enter__(self) -> "_Film":
         self._container = av.open(str(self._path), "w", format=self._kind)
@@ -169,7 +175,8 @@ class _Film:
             self._stream.codec_context.time_base = Fraction(1, TICKS)
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=pixels)
         time = self._count / 25 if like.time is None else like.time
-        frame.pts, frame.time_base = round(time * TICKS), Fraction(1, TICKS)
+        self._last = max(round(time * TICKS), self._last + 1)  # no file takes a frame that is not after the one before
+        frame.pts, frame.time_base = self._last, Fraction(1, TICKS)
         self._count += 1
         self._container.mux(self._stream.encode(frame))
 
@@ -184,9 +191,10 @@ def _found(name: str, picture: Image.Image, scores: np.ndarray, threshold: float
 
 def _picture(path: Path, unreadable: Callable[[str], None] | None) -> Image.Image | None:
     try:
-        with warnings.catch_warnings(), Image.open(path) as opened:
+        with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return opened.convert("RGB")
+            with Image.open(path) as opened:
+                return as_seen(opened)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         sentence = f"{path} must be a picture: {str(error) or type(error).__name__}"
         if unreadable is None:
@@ -213,6 +221,14 @@ def _frames(path: Path, container: av.container.InputContainer) -> Iterator[av.V
         raise ValueError(f"{path}: not a readable video: {error.strerror}") from error
 
 
-def _batched(items: Iterator) -> Iterator[list]:
-    while some := list(itertools.islice(items, AT_ONCE)):
+def _batched(items: Iterator, pixels: Callable[[Any], int]) -> Iterator[list]:
+    """Items in order, as many together as `AT_ONCE` and `PIXELS` allow, one at least."""
+    some, total = [], 0
+    for item in items:
+        some.append(item)
+        total += pixels(item)
+        if len(some) == AT_ONCE or total >= PIXELS:
+            yield some
+            some, total = [], 0
+    if some:
         yield some

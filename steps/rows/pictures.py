@@ -11,6 +11,7 @@ from mmvid.report.populations import SPLIT
 from mmvid.report.recipes import Population
 from mmvid.runs import Command, Finished
 from mmvid.segmentation import predictions as mask_predictions
+from mmvid.storage import absolute, name_of
 from steps import train_segmentation, train_unet
 from steps.train_unet import LabelConfig
 
@@ -30,7 +31,10 @@ class PictureRows:
 
     @property
     def title(self) -> str:
-        return train_unet.labelled_of(self.command, self.masks, self.labels).frames.title
+        """What tables are headed with: made data by that, real ones by their name and size."""
+        frames = train_unet.labelled_of(self.command, self.masks, self.labels).frames
+        name = f"{name_of(absolute(self.masks.masks))} ({frames.title}), {len(frames):,} labelled pictures"
+        return frames.title if frames.made else name
 
     def lacking(self, needs: tuple[str, ...]) -> str | None:
         return f"pictures have no {', '.join(needs)}" if needs else None

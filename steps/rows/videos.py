@@ -8,7 +8,7 @@ from mmvid import blends, classifiers
 from mmvid.config import parse
 from mmvid.dataset import DataConfig
 from mmvid.metrics.bootstrap import Interval
-from mmvid.records.store import Store
+from mmvid.records.store import MADE, Store
 from mmvid.records.textset import FIELDS
 from mmvid.report import populations
 from mmvid.report.populations import SPLIT
@@ -39,7 +39,9 @@ class VideoRows:
 
     @property
     def title(self) -> str:
-        return self.store.title
+        """What tables are headed with: made data by that, real ones by their name and size."""
+        store = self.store
+        return MADE if store.title == MADE else f"{store.title}, {sum(map(store.count, store.splits)):,} videos"
 
     def lacking(self, needs: tuple[str, ...]) -> str | None:
         store, text = self.store, self.text

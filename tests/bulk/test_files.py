@@ -1,6 +1,8 @@
 """Files of scores: what is written is read again; parts survive a kill; the challenges' formats to the letter."""
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mmvid.bulk import files
@@ -40,6 +42,14 @@ def test_the_csv_is_that_of_the_challenge(parts, tmp_path):
     assert np.array_equal(found.classes[:2], parts[0].classes) and len(found.ids) == 5
 
 
+def test_ids_of_any_letters_are_read_again(parts, tmp_path):
+    ids = ['a,b "c"', "two\nlines"]
+    files.write([parts[0]._replace(ids=ids)], tmp_path / "a.csv", "csv", FACTS, ALL)
+    (tmp_path / "b.csv").write_text("\ufeff" + (tmp_path / "a.csv").read_text(), encoding="utf-8")
+    for name in ("a.csv", "b.csv"):
+        assert files.read(tmp_path / name)[0].ids == ids
+
+
 def test_segments_are_listed_by_class_from_the_best_down(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "TOP_N", 2)
     classes = np.array([[1, 2], [1, 0], [2, 1], [1, 2]], np.int32)
@@ -67,6 +77,8 @@ def test_segments_need_starts_and_files_need_videos(parts, tmp_path):
         ("VideoId,LabelConfidencePairs\na,1 x\n", "line 2 must be an id and pairs of label and score"),
         ("VideoId,LabelConfidencePairs\na,1 nan\n", "line 2 must be an id and pairs of label and score"),
         ("VideoId,LabelConfidencePairs\na,1 0.5\nb,1 0.5 2 0.1\n", "line 3 must have as many pairs as the first line"),
+        ("VideoId,LabelConfidencePairs\na,1 0.5 1 0.4\n", "each class of a video .* once, 'a' has 1 twice"),
+        ("VideoId,LabelConfidencePairs\na,-1 0.5\n", "classes must be whole numbers from 0 on"),
         ("VideoId,LabelConfidencePairs\n", "there must be at least one video to score, got none"),
         ("PAR1 and no more", "Parquet"),
     ],
@@ -76,6 +88,32 @@ def test_another_file_is_refused_in_one_sentence(text, sentence, tmp_path):
     path.write_text(text)
     with pytest.raises(ValueError, match=f"^{path} must be a file of scores: .*{sentence}"):
         files.read(path)
+
+
+@pytest.mark.parametrize(
+    ("classes", "scores", "sentence"),
+    [
+        ([[1, 1]], [[0.5, 0.4]], "each class of a video must be there once, 'a' has 1 twice"),
+        ([[2**40, 1]], [[0.5, 0.4]], "classes must be whole numbers from 0 on"),
+        ([[0.5, 1]], [[0.5, 0.4]], "classes must be whole numbers from 0 on"),
+        ([[1, 2]], [[0.5, float("nan")]], "scores must be finite numbers"),
+        ([[1, 2]], [["0.5", "0.4"]], "scores must be "),
+        ([[1, 2]], [[0.5, None]], "classes and scores must be there for every video, some are null"),
+        ([[1, 2]], [None], "classes and scores must be lists, one a video, got null"),
+        (["1 2"], ["0.5 0.4"], "classes and scores must be lists, one a video, got string"),
+    ],
+)
+def test_a_parquet_file_of_something_else_is_refused(classes, scores, sentence, tmp_path):
+    pq.write_table(pa.table({"id": ["a"], "classes": classes, "scores": scores}), tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match=f"a.parquet must be a file of scores: {sentence}"):
+        files.read(tmp_path / "a.parquet")
+
+
+def test_lists_of_a_fixed_size_are_read(tmp_path):
+    kinds = {"classes": pa.list_(pa.int64(), 2), "scores": pa.list_(pa.float64(), 2)}
+    columns = {"classes": pa.array([[3, 1]], kinds["classes"]), "scores": pa.array([[0.5, 0.4]], kinds["scores"])}
+    pq.write_table(pa.table({"id": ["a"], **columns}), tmp_path / "a.parquet")
+    assert files.read(tmp_path / "a.parquet")[0].classes.tolist() == [[3, 1]]
 
 
 def test_parts_are_kept_for_the_same_plan_only(parts, workplace, tmp_path, capsys):

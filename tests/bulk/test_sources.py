@@ -1,6 +1,7 @@
 """Records scored straight from their shards, on disk and on S3, are scored as those of a store; segments, too."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import boto3
 import numpy as np
@@ -13,6 +14,7 @@ from mmvid.bulk import files, sources
 from mmvid.bulk.parts import Parts, Scored, joined
 from mmvid.bulk.sources import Shards, StoreSplit
 from mmvid.packaging import Package
+from mmvid.records import extension
 from mmvid.records.batches import Shapes
 from mmvid.records.ingest import ingest
 from mmvid.records.schema import Schema, SegmentSpec, Video, encode_video
@@ -20,6 +22,7 @@ from mmvid.records.store import Store
 from mmvid.records.words import NO_WORDS
 from mmvid.tfrecords.encode import encode_sequence_example
 from mmvid.tfrecords.framing import write_records
+from steps import predict
 
 SCHEMA = Schema(
     name="small",
@@ -113,6 +116,42 @@ def test_segments_are_scored_with_the_second_they_begin_at(workplace):
     files.write([found], workplace / "a.csv", "segments", {}, found.classes[0, :1].astype(np.int64))
     line = (workplace / "a.csv").read_text().splitlines()[1]
     assert line.startswith(f"{found.classes[0, 0]},") and "abcd:0" in line
+    worst = np.sort(found.classes[0, -3:]).astype(np.int64)  # the rated classes are few: the best of them are kept
+    rated = scored(Shards(classifier, str(workplace / "test.tfrecord"), worst), workplace / "b")
+    assert np.array_equal(np.sort(rated.classes, axis=1), np.tile(worst, (4, 1)))
+    assert np.array_equal(rated.scores[0], found.scores[0, -3:])
+
+
+def test_a_model_of_text_features_scores_the_data_set_that_they_were_made_of(store, workplace):
+    made = extension.extend(
+        store, workplace / "more", {"title": 3}, _titles, request="r", made={"by": "a test"}, progress=False
+    )
+    assert predict.with_features(store, trained_on(made.folder)).digest == made.digest
+    assert predict.with_features(made, trained_on(made.folder)).digest == made.digest
+    for elsewhere in (store.folder, workplace / "gone", ""):
+        assert predict.with_features(store, trained_on(elsewhere)).digest == store.digest
+
+
+def _titles(split: str, rows: np.ndarray) -> extension.Made:
+    return {"title": (np.ones((len(rows), 3), np.float32), np.ones(len(rows), bool))}
+
+
+def trained_on(place: Path | str) -> SimpleNamespace:
+    return SimpleNamespace(tags={"mmvid.data.store": str(place)})
+
+
+@pytest.mark.parametrize(
+    ("segments", "given", "sentence"),
+    [
+        (None, {"format": "segments", "shards": "s"}, "^format must be parquet or csv for moe: it scores whole videos"),
+        (SegmentSpec(), {"format": "csv", "shards": "s"}, "^format must be parquet or segments for moe: csv has one"),
+        (SegmentSpec(), {"format": "segments"}, "^shards must be given for moe: a store does not keep when"),
+    ],
+)
+def test_a_file_that_cannot_hold_the_scores_is_refused_at_once(segments, given, sentence):
+    classifier = package("moe", SCHEMA.model_copy(update={"segments": segments}), Shapes(classes=30, features=SIZES))
+    with pytest.raises(ValueError, match=sentence):
+        predict.check_format(predict.PredictConfig(model="m", **given), classifier)
 
 
 def test_what_is_no_shard_is_told(data, workplace):

@@ -167,6 +167,27 @@ def test_a_missing_and_a_damaged_picture(export, tmp_path):
     assert store.contents.skipped.reasons == {"missing picture": 1, "picture": 1} and store.splits == ["validate"]
 
 
+@pytest.mark.parametrize("name", ["", None, "./", 7])
+def test_an_image_without_a_name_is_told(export, tmp_path, name):
+    path = export / "train" / "_annotations.coco.json"
+    content = json.loads(path.read_text())
+    content["images"][0]["file_name"] = name
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=rf"{path}: image 0 must have the name of a picture, got {name!r}$"):
+        taken(export, tmp_path / "store")
+
+
+def test_a_picture_that_its_exif_turns_has_the_masks_that_people_drew(tmp_path):
+    picture(tmp_path / "export" / "7.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # held upright: stored turned
+    with Image.open(tmp_path / "export" / "7.png") as upright:
+        upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "export" / "7.png", exif=exif.tobytes())
+    coco(tmp_path / "export", ["7.png"], [(0, "robot", [SQUARE])])
+    store = taken(tmp_path / "export", tmp_path / "store", splits="draw")
+    assert next(iter(masks_of(store).values())).shape == (1, HEIGHT, WIDTH)
+
+
 @pytest.mark.parametrize(
     ("segmentation", "sentence"),
     [
@@ -413,6 +434,10 @@ def test_label_studios_short_json(tmp_path):
     np.testing.assert_array_equal(found, [square() | corner()])
 
 
+def _value(task: dict) -> dict:
+    return task["annotations"][0]["result"][0]["value"]
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -420,6 +445,9 @@ def test_label_studios_short_json(tmp_path):
         (lambda task: task["annotations"][0]["result"][0].pop("original_width"), "must have original_width"),
         (lambda task: task["data"].update(image="no picture"), "its data name no picture"),
         (lambda task: task["annotations"].append({"updated_at": "3"}), "KeyError 'result'"),
+        (lambda task: _value(task).update(polygonlabels="robot"), "must have its labels in a list, got 'robot'"),
+        (lambda task: _value(task).update(points=[[10**400, 0], [9, 0], [9, 9]]), "OverflowError"),
+        (lambda task: task["annotations"][0]["result"][0].update(original_height=0), "whole numbers of pixels from 1"),
     ],
 )
 def test_a_damaged_export_of_label_studio_is_told(tmp_path, change, sentence):

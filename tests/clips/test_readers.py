@@ -230,7 +230,7 @@ def test_pictures_of_16_bits_keep_their_brightness(writer, tmp_path):
         Image.fromarray(np.full((8, 8), 40_000, kind)).save(writer.folder / name / "0.tif")
     store = ingest(str(writer.folder / "a"), tmp_path / "store", **WHOLE)
     assert (store.frames("train", 0) == 40_000 >> 8).all()
-    with pytest.raises(ValueError, match="a picture must have 8 or 16 bits a value, it has 32"):
+    with pytest.raises(ValueError, match="its pixels must have 8 or 16 bits a channel"):
         ingest(str(writer.folder), tmp_path / "other", **WHOLE)
 
 

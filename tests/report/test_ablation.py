@@ -53,6 +53,11 @@ def test_a_cell_has_mean_and_spread_the_champion_and_the_paper():
     assert len(first) == len(ablation.header(filled().table))
 
 
+def test_the_paper_s_numbers_keep_their_digits():
+    row = Recipe(name="row", paper={"gap": 79.3, "loss": 0.225})
+    assert [ablation.cells(table(row), Result(row))[place] for place in (3, 6)] == ["79.3", "0.225"]
+
+
 def test_markdown_says_what_lacks_and_links_the_runs():
     text = ablation.as_markdown(filled())
     assert text.startswith("# A table: made <data>\n")

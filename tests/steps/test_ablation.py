@@ -3,17 +3,24 @@
 import csv
 import io
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import pytest
 import yaml
+from PIL import Image
 
+from mmvid.maskset import MasksConfig
 from mmvid.metrics.bootstrap import Interval
+from mmvid.records.store import MADE
 from mmvid.registry.versions import aliased
 from mmvid.report import recipes
 from mmvid.report.populations import intervals_of
-from mmvid.runs import load_run
+from mmvid.runs import Command, load_run
 from steps import ablation, main
+from steps.rows.pictures import PictureRows
+from steps.rows.videos import VideoRows
+from steps.train_unet import LabelConfig
 
 
 def artifacts(run) -> dict[str, Path]:
@@ -90,3 +97,26 @@ def test_an_unknown_table_is_one_sentence():
         ValueError, match="^table must be one of table1, segmentation, table2, .* or all, got 'table9'$"
     ):
         main.main(["--tables", "table9"])
+
+
+def test_no_table_is_one_sentence():
+    with pytest.raises(ValueError, match="^table must be one of table1, .* or all, got ' , '$"):
+        ablation.chosen(" , ")
+    assert ablation.chosen("table3,table2,table3") == ["table3", "table2"]
+
+
+def test_real_data_are_headed_with_their_name_and_size(workplace):
+    write_pictures(workplace / "export")
+    masks = MasksConfig(masks=str(workplace / "export"), validate_share=0.4)
+    with Command() as command:
+        assert PictureRows(command, masks, LabelConfig(), 100).title == "export (png), 5 labelled pictures"
+    store = SimpleNamespace(title="audioset", splits=["train", "dev"], count={"train": 1200, "dev": 34}.get)
+    assert VideoRows(None, None, None, store, 100).title == "audioset, 1,234 videos"
+    assert VideoRows(None, None, None, SimpleNamespace(title=MADE), 100).title == MADE
+
+
+def write_pictures(folder: Path) -> None:
+    for number in range(5):
+        for kind, value in (("images", number), ("masks", 1)):
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+            Image.new("L", (8, 8), value).save(folder / kind / f"{number}.png")

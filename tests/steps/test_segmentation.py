@@ -184,6 +184,11 @@ def test_files_are_segmented(trained, tmp_path, capsys):
         (segment, {"input": "nowhere"}, "there is no nowhere"),
         (segment, {}, "input must be given"),
         (segment, {"input": ".", "model": "models:/none@champion"}, "input must be a folder with pictures"),
+        (
+            segment,
+            {"input": "export/images/scene0", "output": "export/images/scene1/../scene0"},
+            "output must be another folder than input",
+        ),
     ],
 )
 def test_a_fault_is_one_sentence(trained, step, given, sentence, capsys, monkeypatch):

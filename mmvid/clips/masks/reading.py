@@ -12,7 +12,7 @@ from mmvid import storage
 from mmvid.clips.clip import Clip
 from mmvid.clips.masks.options import MaskOptions
 from mmvid.clips.masks.shapes import OtherSize, Shape, mask_picture, rasterise
-from mmvid.clips.pictures import fitted, fitted_clip
+from mmvid.clips.pictures import fault, fitted, fitted_clip
 from mmvid.clips.sources import BadClip, Piece, Report
 from mmvid.storage import File
 
@@ -137,4 +137,4 @@ def _loaded(file: File) -> Image.Image:
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise _Fault("picture", f"{file}: not a readable picture: {error}") from None
+        raise _Fault("picture", f"{file}: not a readable picture: {fault(error)}") from None

@@ -71,8 +71,9 @@ def decode_runs(counts: list[int] | str, height: int, width: int) -> np.ndarray:
     """
     lengths = _unpacked(counts) if isinstance(counts, str) else counts
     whole = isinstance(lengths, list) and all(isinstance(each, int) and not isinstance(each, bool) for each in lengths)
-    if not whole or min(lengths, default=0) < 0 or sum(lengths) != height * width:
-        total = f"they come to {sum(lengths)}" if whole else "they are none"
+    negative = whole and min(lengths, default=0) < 0
+    if not whole or negative or sum(lengths) != height * width:
+        total = "some are negative" if negative else f"they come to {sum(lengths)}" if whole else "they are none"
         need = f"{height * width}, the pixels of {width} x {height}"
         raise ValueError(f"the counts of a run-length mask must be whole numbers that come to {need}; {total}")
     values = np.arange(len(lengths)) % 2 == 1
@@ -103,7 +104,9 @@ def _polygons(polygons: Any, height: int, width: int) -> np.ndarray:
             raise ValueError("a polygon must be at least three points x, y in one list of finite numbers")
         for each, side in zip(polygon, itertools.cycle((width, height))):  # noqa: B905 (the second has no end)
             if not -side <= each <= 2 * side:  # drawing takes memory by the length of the outline
-                raise ValueError(f"a polygon must lie near its {width} x {height} pixels, it has a point at {each}")
+                raise ValueError(
+                    f"a polygon must lie near its {width} x {height} pixels, it has a point at {str(each)[:20]}"
+                )
     drawn = coco_mask.merge(coco_mask.frPyObjects([[float(each) for each in p] for p in polygons], height, width))
     return decode_runs(drawn["counts"].decode("ascii"), height, width)
 
@@ -133,4 +136,4 @@ def _unpacked(text: str) -> list[int]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value < math.inf

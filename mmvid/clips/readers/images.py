@@ -8,7 +8,7 @@ from PIL import Image, UnidentifiedImageError
 
 from mmvid import storage
 from mmvid.clips.clip import Clip
-from mmvid.clips.pictures import fitted
+from mmvid.clips.pictures import fault, fitted
 from mmvid.clips.sources import BadClip, Located, Piece, ReadOptions, Report
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
@@ -40,7 +40,7 @@ def read(piece: Piece, options: ReadOptions, report: Report) -> Iterator[Clip]:
         except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # it is the disk that fails, not the picture
-            report(BadClip(file, "picture", f"not a readable picture: {error}"))
+            report(BadClip(file, "picture", f"not a readable picture: {fault(error)}"))
             return
         if frames[-1].shape != frames[0].shape:
             size, first = (f"{frame.shape[1]} x {frame.shape[0]}" for frame in (frames[-1], frames[0]))

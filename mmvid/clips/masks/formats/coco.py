@@ -54,7 +54,9 @@ def _labelled(document: Place, content: dict[str, Any], pictures: Pictures) -> l
         shapes[image].append(_shape(names[category], annotation.get("segmentation"), images[image]))
     found = []
     for number, image in images.items():
-        name = str(image["file_name"])
+        name = image["file_name"]
+        if not isinstance(name, str) or not name.strip("./\\"):
+            raise ValueError(f"{document.file}: image {number} must have the name of a picture, got {name!r}")
         place = pictures.find(name, document)
         split = split_of(document, place)
         missing = "" if place else name

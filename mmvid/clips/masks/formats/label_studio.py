@@ -36,7 +36,7 @@ def index(documents: dict[Place, Any], places: list[Place], frames: list[Place],
         for number, task in enumerate(content):
             try:
                 found.append(_labelled(document, task, pictures, notes))
-            except (KeyError, TypeError, AttributeError, ValueError) as error:
+            except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
                 what = str(error) if isinstance(error, ValueError) else f"{type(error).__name__} {error}"
                 raise ValueError(f"{document.file}: task {number}: {what}") from None
     for place in pictures.unused():
@@ -78,9 +78,11 @@ def _shapes(result: dict[str, Any], notes: Counter[str]) -> list[Shape]:
     labels = value.get(kind) or next((value[key] for key in sorted(value) if key.endswith("labels")), None)
     if not labels:
         raise ValueError(f"a result of type {kind or form} has no label")
+    if not isinstance(labels, list):
+        raise ValueError(f"a result of type {kind or form} must have its labels in a list, got {labels!r}")
     width, height = (result.get(name, value.get(name)) for name in ("original_width", "original_height"))
-    if not isinstance(width, int) or not isinstance(height, int):
-        raise ValueError("a result must have original_width and original_height, whole numbers of pixels")
+    if not isinstance(width, int) or not isinstance(height, int) or min(width, height) < 1:
+        raise ValueError("a result must have original_width and original_height, whole numbers of pixels from 1 on")
     if form == "rle":
         return [Shape(str(label), "brush", value["rle"], (height, width)) for label in labels]
     points = value["points"] if form == "points" else _corners(value, width, height)
