@@ -3,9 +3,10 @@
     mlflow run . -e evaluate -P predictions=scores.parquet -P data=/data/yt8m -P schema=youtube8m
     python -m steps.evaluate --predictions submission.csv --split gate
 
-Reads  --predictions, Parquet or the challenge's CSV as `predict` or another program writes them, and the labels of a
-       split of --data.
-Logs   <split>/gap, map, hit_at_1, perr, of all videos and of those with and without text.
+Reads  --predictions, Parquet or a challenge's CSV as `predict` or another program writes them, and the labels of a
+       split of --data, or its ratings where it is one of segments.
+Logs   <split>/gap, map, hit_at_1, perr, of all videos and of those with and without text; of segments
+       <split>/segment_map, the challenge's of 2019, and how many rated ones the file has and lacks.
 
 Of a file with fewer than 100 classes a video PERR is a lower bound where a video has more labels; a CSV has six digits
 of each score, so scores may tie that did not.
@@ -17,13 +18,14 @@ from pathlib import Path
 import numpy as np
 
 from mmvid import evaluation
-from mmvid.bulk import files
+from mmvid.bulk import files, segment_files
 from mmvid.bulk.parts import Scored
 from mmvid.config import Options, option, parse
 from mmvid.console import run_command
 from mmvid.dataset import DataConfig, open_dataset
 from mmvid.ensemble.joining import rows_of
 from mmvid.experiment import check_splits
+from mmvid.metrics.segments import Ratings, submitted_segment_map
 from mmvid.predictions import Predictions
 from mmvid.records.store import Store
 from mmvid.report.table import markdown
@@ -44,7 +46,6 @@ def main(argv: list[str]) -> None:
     if not config.predictions:
         raise ValueError("predictions must be given: a file that predict has written")
     path = Path(config.predictions).absolute()
-    scored, facts = files.read(path)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     with Command() as command:
@@ -58,34 +59,60 @@ def main(argv: list[str]) -> None:
         )
         with command.start(task, own=True) as run:
             run.dataset(store.name, store.digest, str(store.folder), store.profile(), context=config.split)
-            metrics = measured(scored, facts, store, config.split, str(path))
+            metrics = (measured if store.schema.segments is None else measured_segments)(path, store, config.split)
             run.report({f"{config.split}/{name}": value for name, value in metrics.items()})
     print(markdown(["metric", config.split], [[name, value] for name, value in metrics.items()]))
 
 
-def measured(scored: Scored, facts: dict[str, str], store: Store, split: str, place: str) -> dict[str, float]:
-    """The metrics of scores on a split.
+def measured(path: Path, store: Store, split: str) -> dict[str, float]:
+    """The metrics of a file of videos' scores on a split.
 
     Raises:
         ValueError: if the split has no labels, or the file is not of its videos or has too few or wrong classes.
     """
     check_splits(store, (split,))
-    if scored.starts is not None or store.schema.segments is not None:
-        raise ValueError("scores must be of whole videos: segments are measured by their own challenge's measure")
+    scored, facts = files.read(path)
+    if scored.starts is not None:
+        raise ValueError(f"{path} must be of whole videos as {store.name} is, it is of segments")
     classes = store.shapes.classes
     if facts.get("mmvid.num_classes", str(classes)) != str(classes):
-        raise ValueError(f"{place} must be of {classes} classes as {store.name} is, got {facts['mmvid.num_classes']}")
+        raise ValueError(f"{path} must be of {classes} classes as {store.name} is, got {facts['mmvid.num_classes']}")
     kept = scored.classes.shape[1]
     if kept < min(NEEDED, classes):
-        raise ValueError(f"{place} must have at least {min(NEEDED, classes)} classes of each video, it has {kept}")
+        raise ValueError(f"{path} must have at least {min(NEEDED, classes)} classes of each video, it has {kept}")
     ids = store.table(split).column("id").to_pylist()
-    rows = rows_of(ids, scored.ids, place)
+    rows = rows_of(ids, scored.ids, str(path))
     labels, offsets = store.labels_of(split)
     order = _sorted(scored, rows)
     found = Predictions(ids, order[0], order[1], labels, offsets, num_classes=classes, key=facts.get("mmvid.key", ""))
     with_text = store.has_text(split)
     groups = {"with_text": with_text, "without_text": ~with_text} if with_text.any() else {}
     return evaluation.score(found, groups)
+
+
+def measured_segments(path: Path, store: Store, split: str) -> dict[str, float]:
+    """The challenge's measure of a file of segments on the ratings of a split; the file may have others, too.
+
+    Raises:
+        ValueError: if the split has no ratings, the file is none of segments, or has none of the split's.
+    """
+    check_splits(store, (split,))
+    names, submitted = segment_files.read(path, store.shapes.classes)
+    table = store.table(split).select(["id", "labels", "rated"]).to_pydict()
+    place = {name: number for number, name in enumerate(names)}
+    found = sum(name in place for name in table["id"])
+    if not found:
+        raise ValueError(f"{path} must have segments of {split} of {store.name}, it has none of them")
+    rows = [place.setdefault(name, len(place)) for name in table["id"]]
+    rated = [classes or [] for classes in table["rated"]]
+    there = zip(rated, table["labels"], strict=True)
+    ratings = Ratings(
+        np.repeat(rows, [len(classes) for classes in rated]),
+        np.array([label for classes in rated for label in classes], np.int64),
+        np.array([label in labels for classes, labels in there for label in classes], bool),
+    )
+    value = submitted_segment_map(submitted, ratings, store.shapes.classes)
+    return {"segment_map": value, "segments": float(found), "segments_lacking": float(len(rows) - found)}
 
 
 def _sorted(scored: Scored, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ orders, and a segment is submitted if fewer than `top_n` segments score higher. 
 nor batches change a value. Where all scores differ, it is the original's.
 Source: google/youtube-8m, segment_eval_inference.py (2019).
 
-N segments, C classes, K classes kept of a segment, R ratings.
+N segments, C classes, S submitted pairs of a segment and a class, R ratings.
 """
 
 from typing import NamedTuple
@@ -70,44 +70,55 @@ def segment_map(
     return meter.compute()
 
 
-def sparse_segment_map(
-    classes: np.ndarray,
-    scores: np.ndarray,
+class Submitted(NamedTuple):
+    """Segments that were given for classes, with scores: each pair of a segment and a class at most once.
+
+    Attributes:
+        segments: numbers of the segments, integers from 0 on (S,).
+        classes: class ids, integers (S,).
+        scores: floats (S,). They must be the model's: not 0 for unrated classes.
+    """
+
+    segments: np.ndarray
+    classes: np.ndarray
+    scores: np.ndarray
+
+
+def submitted_segment_map(
+    submitted: Submitted,
     ratings: Ratings,
     num_classes: int,
     *,
     top_n: int = TOP_N,
     empty_classes: EmptyClasses = "drop",
 ) -> float:
-    """The measure from the best classes of each segment, as `Predictions` hold them; the others are not submitted.
+    """The measure of what was submitted, such as a file of the challenge or the best classes of each segment.
 
     Args:
-        classes: class ids, integers (N, K), each at most once a row.
-        scores: their scores, floats (N, K). They must be the model's: not 0 for unrated classes.
-        ratings: what people said.
+        submitted: a rated segment that is not among them for a class counts as not found.
+        ratings: what people said, of segments by the same numbers.
         num_classes: C.
         top_n, empty_classes: as in `segment_map`.
 
     Raises:
-        ValueError: if shapes disagree, an id or a row is out of range, a score is NaN, a rating or a class of a segment
-            is given twice, top_n is below 1 or empty_classes unknown.
+        ValueError: if shapes disagree, an id or a number is out of range, a score is NaN, a rating or a class of a
+            segment is given twice, top_n is below 1 or empty_classes unknown.
     """
     _check_options(top_n, empty_classes)
-    _check_sparse(classes, scores, ratings, num_classes)
-    if classes.size == 0:
+    _check_lists(submitted, ratings, num_classes)
+    if not len(submitted.scores):
         raise ValueError("segment_map needs at least one segment, got none")
-    flat_classes, flat_scores = classes.reshape(-1).astype(np.int64), scores.reshape(-1)
-    submitted = np.repeat(np.arange(len(classes)) * num_classes, classes.shape[1]) + flat_classes
-    order = np.argsort(submitted)
-    if _any_twice(submitted[order]):
+    pairs = submitted.segments.astype(np.int64) * num_classes + submitted.classes
+    order = np.argsort(pairs)
+    if _any_twice(pairs[order]):
         raise ValueError("classes of a segment must each be given once, some are there twice")
     rated = ratings.segments.astype(np.int64) * num_classes + ratings.classes
-    place = order[np.searchsorted(submitted, rated, sorter=order).clip(max=len(order) - 1)]
-    there = submitted[place] == rated
-    rated_pairs = _Rated(ratings.classes[there], flat_scores[place[there]], ratings.positive[there])
+    place = order[np.searchsorted(pairs, rated, sorter=order).clip(max=len(order) - 1)]
+    there = pairs[place] == rated
+    rated_pairs = _Rated(ratings.classes[there], submitted.scores[place[there]], ratings.positive[there])
     thresholds = np.full(num_classes, -np.inf)
-    for crowded in np.flatnonzero(np.bincount(flat_classes, minlength=num_classes) > top_n):
-        thresholds[crowded] = np.partition(flat_scores[flat_classes == crowded], -top_n)[-top_n]
+    for crowded in np.flatnonzero(np.bincount(submitted.classes, minlength=num_classes) > top_n):
+        thresholds[crowded] = np.partition(submitted.scores[submitted.classes == crowded], -top_n)[-top_n]
     positives = np.bincount(ratings.classes[ratings.positive], minlength=num_classes)
     counts = np.bincount(ratings.classes, minlength=num_classes)
     return _mean(_class_precisions([rated_pairs], thresholds, positives), counts, empty_classes)
@@ -245,22 +256,17 @@ def _check_options(top_n: int, empty_classes: EmptyClasses) -> None:
         raise ValueError(f"top_n must be at least 1, got {top_n}")
 
 
-def _check_sparse(classes: np.ndarray, scores: np.ndarray, ratings: Ratings, num_classes: int) -> None:
-    if classes.ndim != 2 or classes.shape != scores.shape:
-        raise ValueError(f"classes and scores must have one shape (N, K), got {classes.shape} and {scores.shape}")
-    if np.isnan(scores).any():
-        raise ValueError(f"scores must not be NaN, got NaN in row {int(np.isnan(scores).any(axis=1).argmax())}")
-    sizes = [part.shape for part in ratings]
-    if len(set(sizes)) > 1 or ratings.segments.ndim != 1:
-        raise ValueError(f"ratings must be arrays of one shape (R,), got {', '.join(map(str, sizes))}")
-    spans = {
-        "classes": (classes, num_classes),
-        "ratings.classes": (ratings.classes, num_classes),
-        "ratings.segments": (ratings.segments, len(classes)),
-    }
-    for name, (ids, end) in spans.items():
-        if ids.size and not 0 <= ids.min() <= ids.max() < end:
-            raise ValueError(f"{name} must be from 0 to {end - 1}, got {ids.min()} to {ids.max()}")
+def _check_lists(submitted: Submitted, ratings: Ratings, num_classes: int) -> None:
+    for name, parts, letter in (("submitted", submitted, "S"), ("ratings", ratings, "R")):
+        sizes = [part.shape for part in parts]
+        if len(set(sizes)) > 1 or parts.segments.ndim != 1:
+            raise ValueError(f"{name} must be arrays of one shape ({letter},), got {', '.join(map(str, sizes))}")
+        spans = {"classes": (parts.classes, num_classes), "segments": (parts.segments, np.iinfo(np.int64).max)}
+        for column, (ids, end) in spans.items():
+            if ids.size and not 0 <= ids.min() <= ids.max() < end:
+                raise ValueError(f"{name}.{column} must be from 0 to {end - 1}, got {ids.min()} to {ids.max()}")
+    if np.isnan(submitted.scores).any():
+        raise ValueError(f"scores must not be NaN, got NaN at place {int(np.isnan(submitted.scores).argmax())}")
     if _any_twice(np.sort(ratings.segments.astype(np.int64) * num_classes + ratings.classes)):
         raise ValueError("ratings must be given once for a segment and a class, some are there twice")
 

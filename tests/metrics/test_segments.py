@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmvid.metrics.segments import Ratings, SegmentMeter, segment_map, sparse_segment_map
+from mmvid.metrics.segments import Ratings, SegmentMeter, Submitted, segment_map, submitted_segment_map
 
 
 def random_segments(n, c, levels=None, seed=0, rated=0.3):
@@ -54,6 +54,12 @@ def test_a_list_is_ranked_capped_and_filtered_in_this_order():
     assert segment_map(scores, labels, weights, top_n=2) == 0
 
 
+def submitted_of(classes: torch.Tensor, scores: torch.Tensor) -> Submitted:
+    """The best classes (N, K) of each segment and their scores as a list of pairs."""
+    rows = np.arange(len(classes)).repeat(classes.shape[1])
+    return Submitted(rows, classes.numpy().reshape(-1), scores.numpy().reshape(-1))
+
+
 def test_classes_without_positives():
     scores = torch.tensor([[0.9, 0.9, 0.9], [0.1, 0.1, 0.1]])
     weights = torch.tensor([[1, 1, 0], [1, 1, 0]])
@@ -71,7 +77,7 @@ def test_starter_code_map_of_masked_segments(golden):
     assert not labels[scores == 0].any()
     values, classes = torch.from_numpy(scores).topk(int(k), dim=1)
     ratings = ratings_of(torch.from_numpy(labels).bool(), torch.from_numpy(scores > 0))
-    found = sparse_segment_map(classes.numpy(), values.numpy(), ratings, labels.shape[1])
+    found = submitted_segment_map(submitted_of(classes, values), ratings, labels.shape[1])
     assert found == pytest.approx(float(expected), abs=1e-9)
 
 
@@ -109,8 +115,8 @@ def test_memory_is_bounded_by_the_cap():
 def test_sparse_predictions_of_all_classes_are_dense_ones(n, c, top_n, empty, seed):
     scores, labels, weights = random_segments(n, c, levels=6, seed=seed)
     values, classes = scores.sort(dim=1, descending=True)
-    found = sparse_segment_map(
-        classes.numpy(), values.numpy(), ratings_of(labels, weights), c, top_n=top_n, empty_classes=empty
+    found = submitted_segment_map(
+        submitted_of(classes, values), ratings_of(labels, weights), c, top_n=top_n, empty_classes=empty
     )
     np.testing.assert_equal(found, segment_map(scores, labels, weights, top_n=top_n, empty_classes=empty))
 
@@ -118,7 +124,7 @@ def test_sparse_predictions_of_all_classes_are_dense_ones(n, c, top_n, empty, se
 def test_classes_that_sparse_predictions_do_not_keep_are_not_submitted():
     scores, labels, weights = random_segments(60, 12)
     values, classes = scores.topk(5, dim=1)
-    found = sparse_segment_map(classes.numpy(), values.numpy(), ratings_of(labels, weights), 12)
+    found = submitted_segment_map(submitted_of(classes, values), ratings_of(labels, weights), 12)
     submitted = torch.zeros_like(weights).scatter(1, classes, True)
     expected = []
     for c in range(12):
@@ -164,18 +170,19 @@ ONE = np.zeros(1, np.int64)
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"scores": np.zeros((1, 2))}, r"classes and scores must have one shape \(N, K\), got \(1, 3\) and \(1, 2\)"),
-        ({"scores": np.full((1, 3), np.nan)}, "scores must not be NaN, got NaN in row 0"),
-        ({"classes": np.array([[0, 1, 4]])}, "classes must be from 0 to 3, got 0 to 4"),
-        ({"classes": np.array([[0, 1, 1]])}, "classes of a segment must each be given once"),
-        ({"ratings": Ratings(ONE + 1, ONE, ONE == 0)}, "ratings.segments must be from 0 to 0, got 1 to 1"),
+        ({"scores": np.zeros(2)}, r"submitted must be arrays of one shape \(S,\), got \(3,\), \(3,\), \(2,\)"),
+        ({"scores": np.full(3, np.nan)}, "scores must not be NaN, got NaN at place 0"),
+        ({"classes": np.array([0, 1, 4])}, "submitted.classes must be from 0 to 3, got 0 to 4"),
+        ({"classes": np.array([0, 1, 1])}, "classes of a segment must each be given once"),
+        ({"segments": np.array([0, 0, -1])}, "submitted.segments must be from 0 to "),
         ({"ratings": Ratings(ONE, ONE - 1, ONE == 0)}, "ratings.classes must be from 0 to 3, got -1 to -1"),
         ({"ratings": Ratings(ONE, ONE, np.ones(2, bool))}, r"ratings must be arrays of one shape \(R,\), got "),
         ({"ratings": Ratings(*np.zeros((2, 2), np.int64), np.ones(2, bool))}, "ratings must be given once for"),
     ],
 )
-def test_bad_sparse_input_is_one_sentence(change, sentence):
-    good = {"classes": np.array([[0, 1, 2]]), "scores": np.ones((1, 3)), "ratings": Ratings(ONE, ONE, ONE == 0)}
-    assert sparse_segment_map(**good, num_classes=4) == 1
+def test_bad_submissions_are_one_sentence(change, sentence):
+    ratings = change.pop("ratings", None) or Ratings(ONE, ONE, ONE == 0)
+    good = Submitted(np.zeros(3, np.int64), np.array([0, 1, 2]), np.ones(3))
+    assert submitted_segment_map(good, Ratings(ONE, ONE, ONE == 0), 4) == 1
     with pytest.raises(ValueError, match=f"^{sentence}"):
-        sparse_segment_map(**good | change, num_classes=4)
+        submitted_segment_map(good._replace(**change), ratings, 4)

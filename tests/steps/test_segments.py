@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from mmvid import predictions
+from mmvid.bulk import segment_files
 from mmvid.records.store import Store
 from mmvid.tfrecords.encode import encode_sequence_example
 from mmvid.tfrecords.framing import write_records
-from steps import promote, train
+from steps import evaluate, predict, promote, train
 
 SCHEMA = """
 name: rated
@@ -97,3 +98,43 @@ def test_the_gate_decides_by_segment_map_where_segments_are_rated(folder, capsys
     assert "rare/map" in said  # segment_map is not defined for a part of the classes
     champion = client.get_model_version_by_alias("segments", "champion")
     assert champion.tags["mmvid.run"] == runs[1] and "segment_map" in champion.description
+
+
+def test_a_file_of_segments_is_measured_as_training_measured(folder):
+    data = ["--data", str(folder), "--schema", str(folder / "rated.yaml")]
+    train.main(["moe", *data, "--epochs", "4", "--batch_size", "64"])
+    client = mlflow.MlflowClient()
+    (run,) = client.search_runs(["0"], "tags.`mmvid.entry` = 'train_moe'")
+    for name, kind in (("a.parquet", "parquet"), ("a.csv", "segments")):
+        asked = ["--model", run.info.run_id, "--shards", str(folder / "validate.tfrecord"), "--format", kind]
+        predict.main([*asked, "--output", str(folder / name), "--top_k", "6"])
+        evaluate.main(["--predictions", str(folder / name), *data])
+        (found, *_) = client.search_runs(["0"], "tags.`mmvid.entry` = 'evaluate'")
+        expected = run.data.metrics["validate/segment_map"]
+        assert found.data.metrics["validate/segment_map"] == pytest.approx(expected, abs=1e-6)
+        assert found.data.metrics["validate/segments"] > 100 and found.data.metrics["validate/segments_lacking"] == 0
+    # A class of which less is submitted loses what is not there; segments that nobody rated do not count.
+    lines = (folder / "a.csv").read_text().splitlines()
+    lines[1] = f"0,other:5 {lines[1].split()[-1]}"
+    (folder / "less.csv").write_text("\n".join(lines))
+    evaluate.main(["--predictions", str(folder / "less.csv"), *data])
+    (less, *_) = client.search_runs(["0"], "tags.`mmvid.entry` = 'evaluate'")
+    assert less.data.metrics["validate/segment_map"] < expected - 0.1
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("Class,Segments\n", "must have at least one segment, it has none"),
+        ("Class,Segments\n6,a:0\n", "line 2 must be a class from 0 to 5, a comma and segments, got '6,a:0'"),
+        ("Class,Segments\n1,a:0\n1,b:0\n", "line 3 must be another class's, 1 was there before"),
+        ("Class,Segments\n1,a:0 a:0\n", "line 2 must have each segment once, it has 'a:0' twice"),
+        ("Class,Segments\n1,a\n", "line 2: a segment must be video:start, got 'a'"),
+        ("VideoId,LabelConfidencePairs\na,1 0.5\n", "must be of segments, which have a column start"),
+    ],
+)
+def test_a_wrong_file_of_segments_is_one_sentence(tmp_path, content, sentence):
+    path = tmp_path / "a.csv"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=f"^{path}:? {re.escape(sentence)}"):
+        segment_files.read(path, 6)
