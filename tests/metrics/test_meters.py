@@ -117,7 +117,7 @@ def test_two_processes_give_the_numbers_of_one(tmp_path):
         subprocess.Popen([*command, str(rank), str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=ROOT)
         for rank in (0, 1)
     ]
-    found = [json.loads(worker.communicate(timeout=120)[0]) for worker in workers]
+    found = [json.loads(worker.communicate(timeout=600)[0]) for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0]
     wanted = []
     for over in ("top_k", "all"):

@@ -269,7 +269,7 @@ def test_two_processes_that_are_killed_end_with_the_bytes_of_one_from_disk(maker
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (folder / "manifest.json").exists()
-    subprocess.run([sys.executable, program, *words], check=True, timeout=120)
+    subprocess.run([sys.executable, program, *words], check=True, timeout=600)
     store = Store.open(folder)
     assert store.digest == expected.digest
     store.verify()

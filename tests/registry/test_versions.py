@@ -89,7 +89,7 @@ def test_of_processes_that_promote_at_once_exactly_one_wins(model, start):
     for racer in racers:
         racer.stdin.write("go\n")
         racer.stdin.flush()
-    said = [racer.communicate(timeout=120) for racer in racers]
+    said = [racer.communicate(timeout=600) for racer in racers]
     won = [version for version, (out, _) in zip(("2", "3", "4"), said, strict=True) if out == "True\n"]
     assert len(won) == 1 and [out for out, _ in said].count("False\n") == 2, said
     assert aliases(model) == {"champion": won[0], "previous": "1"} and names(model) == [model]

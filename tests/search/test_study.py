@@ -275,7 +275,7 @@ def test_two_processes_share_a_study(kind, tmp_path, request):
     first_line(other)  # it is at its first trial
     with beside.study(storage, tmp_path) as study:
         ends_it = study.run(shared_objective(0.4, []), Limits(10))
-        printed, errors = other.communicate(timeout=180)
+        printed, errors = other.communicate(timeout=600)
         assert other.returncode == 0, errors
         trials = study.trials()
     assert sum(map(counts, trials)) == len(trials)

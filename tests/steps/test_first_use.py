@@ -25,7 +25,7 @@ def command(folder: Path, *words: str, tracking: str = "") -> subprocess.Popen:
 def test_the_first_use_of_a_database_by_three_commands_at_once(tmp_path):
     started = [command(tmp_path, "steps.demo_data", "--videos", "60", "--seed", str(seed)) for seed in range(3)]
     for process in started:
-        _, error = process.communicate(timeout=120)
+        _, error = process.communicate(timeout=600)
         assert process.returncode == 0, error
 
 
@@ -59,6 +59,6 @@ def test_the_first_use_of_a_database_that_was_killed_is_made_up_for(tmp_path):
 @pytest.mark.slow
 def test_a_tracking_server_that_is_not_there_is_one_sentence(tmp_path):
     process = command(tmp_path, "steps.demo_data", "--videos", "60", tracking="http://127.0.0.1:9")
-    _, error = process.communicate(timeout=120)
+    _, error = process.communicate(timeout=600)
     assert process.returncode == 1
     assert error.startswith("error: MLflow at http://127.0.0.1:9: ") and error.count("\n") == 1

@@ -131,7 +131,7 @@ def test_of_two_processes_that_need_a_key_one_computes_and_the_other_is_told_and
         subprocess.Popen([sys.executable, "-c", SLOW], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     )
-    said = [process.communicate(timeout=180) for process in (first, second)]
+    said = [process.communicate(timeout=600) for process in (first, second)]
     assert "".join(out for out, _ in said).count("computing") == 1, said
     assert len({out.split()[-1] for out, _ in said}) == 1  # both have the same run
     told = [err for _, err in said if "train_toy: another process computes the same; waiting for it" in err]
