@@ -1,7 +1,8 @@
-"""Masks that no picture is looked at for: the best that position alone can do, beside which a segmenter is measured.
+"""What position alone can do, beside which a segmenter is measured: masks for which no picture is looked at.
 
 A network whose input is noise still learns where the robot mostly is. Without these masks a control with noise proves
-nothing; the paper (Maier and Mohankumar 2024) has none.
+nothing; the paper (Maier and Mohankumar 2024) has none. Predictions that suit the masks of other pictures as well as
+those of their own are such masks too, however much they vary.
 """
 
 from typing import NamedTuple
@@ -9,9 +10,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mmvid.metrics.overlap import Empty, OverlapMeter, iou, ratio
+from mmvid.metrics.overlap import THRESHOLD, Empty, OverlapMeter, iou, ratio
 
 _LEVELS = 256  # thresholds of the mean mask that are tried at most
+_SHIFTS = 16  # other pictures that a prediction is held against at most
 _SWEEPS = 20  # of the search for the best constant mask; it ends when nothing changes
 
 
@@ -96,6 +98,22 @@ def baselines(train: Tensor, masks: Tensor, empty: Empty = "one") -> dict[str, f
         measured = meter.compute()
         found |= {f"{name}_{each}": measured[each] for each in ("iou", "dice", "pooled_iou", "pooled_dice")}
     return found
+
+
+def iou_with_others(scores: Tensor, masks: Tensor, threshold: float = THRESHOLD, empty: Empty = "one") -> float:
+    """The mean IoU of predictions with the masks of other pictures than their own; NaN where there is one picture.
+
+    Args:
+        scores: probabilities (N, H, W).
+        masks: the pictures' own masks, bool (N, H, W).
+        threshold, empty: see `iou`.
+    """
+    others = len(masks) - 1
+    if others < 1:
+        return float("nan")
+    predicted = scores >= threshold
+    shifts = torch.linspace(1, others, min(others, _SHIFTS)).round().long().tolist()
+    return sum(float(iou(predicted.roll(shift, 0), masks, empty=empty).mean()) for shift in shifts) / len(shifts)
 
 
 def _constant_iou(mask: Tensor, masks: Tensor) -> float:

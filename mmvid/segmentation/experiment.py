@@ -1,6 +1,7 @@
 """One training of a segmenter: latents -> fit -> predict -> score. Steps, searches and tables call it."""
 
 import dataclasses
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from mmvid.labelled import LabelledFrames
 from mmvid.latents import LatentConfig
 from mmvid.loop import Fitted, Report
 from mmvid.metrics import overlap
-from mmvid.metrics.position_prior import baselines
+from mmvid.metrics.position_prior import baselines, iou_with_others
 from mmvid.segmentation.augmentation import Augmentation
 from mmvid.segmentation.batches import MaskLoader
 from mmvid.segmentation.model import Encode, Segmentation, train_only_what_is_used
@@ -252,7 +253,7 @@ def part_of(labelled: LabelledFrames, rows: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def scored(split: str, scores: np.ndarray, masks: np.ndarray, train: np.ndarray, threshold: float) -> dict[str, float]:
-    """The overlap of predicted masks with the true ones, and that of the two baselines that look at no picture.
+    """The overlap of predicted masks with the true ones and with those of other pictures, and that of the baselines.
 
     Args:
         split: the metrics' prefix.
@@ -265,6 +266,7 @@ def scored(split: str, scores: np.ndarray, masks: np.ndarray, train: np.ndarray,
     meter.update(torch.from_numpy(scores), torch.from_numpy(masks))
     found = {name: float(value) for name, value in meter.compute().items()}
     plain = baselines(torch.from_numpy(train), torch.from_numpy(masks))
+    others = iou_with_others(torch.from_numpy(scores), torch.from_numpy(masks), threshold)
     return {
         f"{split}/iou": found["iou"],
         f"{split}/iou_pooled": found["pooled_iou"],
@@ -272,7 +274,7 @@ def scored(split: str, scores: np.ndarray, masks: np.ndarray, train: np.ndarray,
         f"{split}/dice_pooled": found["pooled_dice"],
         f"{split}/mean_mask/iou": float(plain["mean_mask_iou"]),
         f"{split}/constant_mask/iou": float(plain["constant_mask_iou"]),
-    }
+    } | ({} if math.isnan(others) else {f"{split}/other_masks/iou": others})
 
 
 def _inputs(setup: Setup, frames: np.ndarray, ids: list[str], caches: Path, progress: bool) -> np.ndarray:

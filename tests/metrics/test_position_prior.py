@@ -2,11 +2,12 @@
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 
 from mmvid.metrics.overlap import iou, pooled_iou
-from mmvid.metrics.position_prior import baselines, constant_mask, mean_mask
+from mmvid.metrics.position_prior import baselines, constant_mask, iou_with_others, mean_mask
 
 
 def masks(pictures: int, height: int, width: int, seed: int = 0) -> torch.Tensor:
@@ -69,3 +70,18 @@ def test_where_everything_is_empty():
 def test_what_cannot_be_trained_on():
     with pytest.raises(ValueError, match=r"^training masks must be bool \(pictures, height, width\), at least one"):
         mean_mask(torch.zeros(0, 4, 4, dtype=torch.bool))
+
+
+def test_a_prediction_is_held_against_the_masks_of_the_others():
+    random = np.random.default_rng(3)
+    own, scores = random.random((5, 6, 7)) < 0.4, random.random((5, 6, 7))
+    found = []
+    for one in range(5):
+        for other in range(5):
+            if one != other:
+                predicted = scores[one] >= 0.5
+                found.append((predicted & own[other]).sum() / (predicted | own[other]).sum())
+    assert iou_with_others(torch.from_numpy(scores), torch.from_numpy(own)) == pytest.approx(np.mean(found))
+    many = torch.from_numpy(random.random((40, 3, 3)) < 0.5)
+    assert 0 < iou_with_others(many.double(), many) < 1  # of many pictures some of the others
+    assert np.isnan(iou_with_others(many[:1].double(), many[:1]))
