@@ -32,10 +32,11 @@ from mlflow.entities import Run as MlflowRun
 
 from mmvid.config import Options, option
 from mmvid.console import Stopped, shielded, stoppable
-from mmvid.durable import exclusively, replacing
+from mmvid.durable import exclusively
 from mmvid.liveness import is_gone, is_here, this_process
 from mmvid.sources import git_tags
 from mmvid.tasks import NotComputedError, Task
+from mmvid.tracking_database import first_use
 
 # MLflow tells of every start of its monitor; what we want to say goes to standard error ourselves.
 logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -180,9 +181,7 @@ class Command:
         self.signals = stoppable()
         self.signals.__enter__()
         try:
-            # The first use of a fresh database makes its tables: two processes at once would break it.
-            with exclusively(_database_lock()):
-                _make_database()
+            with first_use(home() / "locks"):
                 self.client = Undisturbed(mlflow.MlflowClient())
                 self.client.search_experiments(max_results=1)
         except BaseException as error:
@@ -360,32 +359,6 @@ def load_run(run_id: str) -> Finished:
 
 def _running(key: str) -> str:
     return f"tags.`mmvid.key` = '{key}' and attributes.status = 'RUNNING'"
-
-
-def _database_lock() -> Path:
-    """The lock for making the tracking store's tables: beside an SQLite file, else in the home folder."""
-    path = _database()
-    return home() / "locks" / "tracking" if path is None else path.with_name(f"{path.name}.lock")
-
-
-def _database() -> Path | None:
-    """The file of the tracking store where that is a plain one of SQLite."""
-    scheme, _, path = mlflow.get_tracking_uri().partition(":///")
-    return Path(path) if scheme == "sqlite" and path and not {"?", ":"} & set(path) else None
-
-
-def _make_database() -> None:
-    """Makes an SQLite database that is not there yet, whole or not at all.
-
-    MLflow makes its tables one after the other, and cannot go on from where a process was killed meanwhile.
-    """
-    path = _database()
-    if path is None or (path.exists() and path.stat().st_size):
-        return
-    for leftover in path.parent.glob(f".{path.name}.*.part*"):
-        leftover.unlink()
-    with replacing(path) as temporary:
-        mlflow.MlflowClient(f"sqlite:///{temporary}").search_experiments(max_results=1)
 
 
 def _tell(error: BaseException | None) -> None:
