@@ -32,7 +32,8 @@ def make(
     options = {"width": 24, "layers": 2, "resnet_width": 4, "resnet_size": 24, "attention": attention} | more
     source = vqvae.Model(vqvae.Config(**sizes, residual_layers=1))
     model = videogpt.Model(videogpt.Config(conditioned_frames=frames, categories=categories, **options), source)
-    torch.nn.init.normal_(model.output.weight, std=0.5)
+    gain = 1 + categories**-0.5 if categories else 1  # of the last norm
+    torch.nn.init.normal_(model.output.weight, std=0.5 / gain)
     return model.eval()
 
 
