@@ -74,8 +74,13 @@ class Listed(Protocol):
     digest: str
 
 
-def check_files(folder: Path, files: Iterable[Listed]) -> None:
+def check_files(folder: Path, files: Iterable[Listed], of: str = "store") -> None:
     """Checks that the files of a store are there, by their sizes.
+
+    Args:
+        folder: where they lie.
+        files: as its manifest lists them.
+        of: what it is, for the sentence.
 
     Raises:
         ValueError: if one is missing or of another size; it is named.
@@ -83,9 +88,9 @@ def check_files(folder: Path, files: Iterable[Listed]) -> None:
     for file in files:
         path = folder / file.name
         if not path.is_file():
-            raise ValueError(f"{path}: the store's file is missing")
+            raise ValueError(f"{path}: the {of}'s file is missing")
         if (size := path.stat().st_size) != file.bytes:
-            raise ValueError(f"{path}: the store's file must have {file.bytes} bytes, it has {size}")
+            raise ValueError(f"{path}: the {of}'s file must have {file.bytes} bytes, it has {size}")
 
 
 def verify_files(folder: Path, files: Iterable[Listed]) -> None:

@@ -34,7 +34,7 @@ class TextSet:
         """
         folder = Path(folder)
         contents = Manifest.read(folder)
-        check_files(folder, contents.files)
+        check_files(folder, contents.files, "text set")
         return cls(folder, contents)
 
     def __reduce__(self):
