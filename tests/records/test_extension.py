@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,7 +104,7 @@ def test_a_stopped_call_goes_on(store, tmp_path):
 
 CHILD = """
 import sys, time
-sys.path[:0] = ["tests/records"]
+sys.path[:0] = [sys.argv[3]]
 from test_extension import extend, make
 from mmvid.records.store import Store
 
@@ -118,7 +119,8 @@ extend(Store.open(sys.argv[1]), __import__("pathlib").Path(sys.argv[2]), slow)
 
 def test_a_killed_process_leaves_what_can_be_gone_on_with(store, tmp_path):
     expected = extend(store, tmp_path / "undisturbed")
-    child = subprocess.Popen([sys.executable, "-c", CHILD, store.folder, tmp_path / "more"], stdout=subprocess.PIPE)
+    words = [sys.executable, "-c", CHILD, store.folder, tmp_path / "more", Path(__file__).parent]
+    child = subprocess.Popen(words, stdout=subprocess.PIPE)
     assert child.stdout.readline() == b"ready\n"
     deadline = time.monotonic() + 600
     while not list((tmp_path / "more").glob(f"{extension.STATE}/*.json")):
