@@ -105,6 +105,6 @@ def verify_files(folder: Path, files: Iterable[Listed]) -> None:
 
 
 def digest_of(path: Path) -> str:
-    """The BLAKE2b of a file's bytes, as manifests list it."""
+    """The BLAKE2b of a file's bytes, as manifests list it and runs tag it."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

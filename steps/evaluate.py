@@ -12,7 +12,6 @@ Of a file with fewer than 100 classes a video PERR is a lower bound where a vide
 of each score, so scores may tie that did not.
 """
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,7 @@ from mmvid.console import run_command
 from mmvid.dataset import DataConfig, open_dataset
 from mmvid.ensemble.joining import rows_of
 from mmvid.experiment import check_splits
+from mmvid.manifests import digest_of
 from mmvid.metrics.segments import Ratings, submitted_segment_map
 from mmvid.predictions import Predictions
 from mmvid.records.store import Store
@@ -46,8 +46,7 @@ def main(argv: list[str]) -> None:
     if not config.predictions:
         raise ValueError("predictions must be given: a file that predict has written")
     path = Path(config.predictions).absolute()
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    digest = digest_of(path)
     with Command() as command:
         store = open_dataset(command, data)
         task = Task(

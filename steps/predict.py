@@ -11,7 +11,6 @@ Logs   videos, seconds, videos_per_second, the place and digest of the file.
 """
 
 import csv
-import hashlib
 import sys
 import time
 from pathlib import Path
@@ -28,6 +27,7 @@ from mmvid.config import Options, option, parse
 from mmvid.console import run_command
 from mmvid.dataset import DataConfig, open_dataset
 from mmvid.ensemble_package import EnsemblePackage
+from mmvid.manifests import digest_of
 from mmvid.packaging import Package
 from mmvid.records.store import Store
 from mmvid.registry import versions
@@ -68,8 +68,7 @@ def main(argv: list[str]) -> None:
         count = score(source, package, output, config, classes)
         seconds = time.monotonic() - started
         run.report({"videos": float(count), "seconds": seconds, "videos_per_second": count / seconds})
-        with output.open("rb") as file:
-            digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        digest = digest_of(output)
         run.tags({"mmvid.predictions": output, "mmvid.predictions.digest": digest, "mmvid.predicted_by": trained.id})
     rows = "videos" if package.schema.segments is None else "segments"
     print(f"{output}: {count} {rows} scored by {package.name} (run {trained.id}) in {seconds:.1f} s")
