@@ -176,6 +176,7 @@ def run(name: str, config: Options, sources: list[Source], store: Store, *, key:
     package = ensemble_package.assemble(name, config, fitted, [each.package for each in sources], runs, key)
     metrics: dict[str, float] = {}
     blended: dict[str, Predictions] = {}
+    commonest = experiment.commonest_label(store)
     started = time.monotonic()
     for split in SPLITS:
         with torch.inference_mode():
@@ -188,9 +189,7 @@ def run(name: str, config: Options, sources: list[Source], store: Store, *, key:
                 progress=split if progress else "",
             )
         blended[split] = found.predictions
-        with_text = store.has_text(split)
-        groups = {"with_text": with_text, "without_text": ~with_text} if with_text.any() else {}
-        scored = evaluation.score(found.predictions, groups)
+        scored = evaluation.score(found.predictions, store.text_groups(split), commonest)
         cut = ranking.gap_of(found.cut.ranked())
         scored |= {"cut/gap": cut, "cut_cost": scored["gap"] - cut}
         scored |= {"pairs": float(found.rescored[1]), "pairs/rescored": float(found.rescored[0])}

@@ -301,8 +301,7 @@ def predict_split(
         progress=split if progress else "",
         watch=see,
     )
-    with_text = store.has_text(split)
-    groups = {"with_text": with_text, "without_text": ~with_text} if with_text.any() else {}
+    groups = store.text_groups(split)
     if (known := known_text(model, store, split, words)) is not None:
         groups |= {"with_known_word": known, "without_known_word": ~known}
     metrics = evaluation.score(predictions, groups, commonest_label(store))

@@ -23,7 +23,7 @@ from mmvid.config import Options, option, parse
 from mmvid.console import run_command
 from mmvid.dataset import DataConfig, open_dataset
 from mmvid.ensemble.joining import rows_of
-from mmvid.experiment import check_splits
+from mmvid.experiment import check_splits, commonest_label
 from mmvid.manifests import digest_of
 from mmvid.metrics.segments import Ratings, submitted_segment_map
 from mmvid.predictions import Predictions
@@ -84,9 +84,7 @@ def measured(path: Path, store: Store, split: str) -> dict[str, float]:
     labels, offsets = store.labels_of(split)
     order = _sorted(scored, rows)
     found = Predictions(ids, order[0], order[1], labels, offsets, num_classes=classes, key=facts.get("mmvid.key", ""))
-    with_text = store.has_text(split)
-    groups = {"with_text": with_text, "without_text": ~with_text} if with_text.any() else {}
-    return evaluation.score(found, groups)
+    return evaluation.score(found, store.text_groups(split), commonest_label(store))
 
 
 def measured_segments(path: Path, store: Store, split: str) -> dict[str, float]:

@@ -191,6 +191,11 @@ class Store:
             found.append(title | keywords)
         return np.concatenate(found)
 
+    def text_groups(self, split: str) -> dict[str, np.ndarray]:
+        """`with_text` and `without_text`, bool ``(N,)``, of a split of which some videos have text; else nothing."""
+        with_text = self.has_text(split)
+        return {"with_text": with_text, "without_text": ~with_text} if with_text.any() else {}
+
     def has_feature(self, split: str, modality: str) -> np.ndarray:
         """Which videos of a split have a video-level feature of a modality, bool ``(N,)``."""
         found = [np.zeros(0, bool)]

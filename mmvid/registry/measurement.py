@@ -181,8 +181,7 @@ def _measures(
     ranked = predictions.ranked()
     labels = np.repeat(np.arange(len(predictions)), np.diff(predictions.offsets)), predictions.labels.astype(np.int64)
     measures = dict(ranking_measures(ranked, labels, videos))
-    with_text = store.has_text(SPLIT)
-    groups = {"with_text": with_text, "without_text": ~with_text} if with_text.any() else {}
+    groups = store.text_groups(SPLIT)
     if with_words is not None:
         groups["with_known_word"] = with_words
     for name, rows in groups.items():

@@ -264,11 +264,15 @@ def test_text_is_joined_by_id(maker, tmp_path):
     assert found[3] == nothing | {"keywords": ["one", "two words", "three"]}
     assert found[0] == found[2] == found[4] == nothing and found[5] == nothing | {"title": "only a title"}
     assert store.has_text("train").tolist() == [False, True, False, True, False, True]
+    groups = store.text_groups("train")
+    assert np.flatnonzero(groups["with_text"]).tolist() == [1, 3, 5]
+    assert np.flatnonzero(groups["without_text"]).tolist() == [0, 2, 4]
     counts, text = store.counts("train"), store.contents.text
     assert (counts.title, counts.keywords, counts.text) == (2, 2, 3)
     assert (text.rows, text.joined, text.no_video) == (5, 4, 1)
     without = make(maker, tmp_path / "without", text="none", dev_share=1e-9)
     assert without.contents.text is None and not without.has_text("train").any()
+    assert without.text_groups("train") == {}
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ def test_scores_in_a_file_have_the_metrics_of_the_run(runs, here, tmp_path, caps
         predict.main(words)
         evaluate.main(["--predictions", str(place), "--data", store])
         found = load_run(here.runs("evaluate")[0].info.run_id).metrics
-        for metric in ("gap", "map", "hit_at_1", "perr", "with_text/gap", "without_text/gap"):
+        for metric in ("gap", "map", "hit_at_1", "perr", "with_text/gap", "without_text/gap", "without_commonest/gap"):
             exact = 1e-6 if kind == "parquet" else 1e-3  # of six digits
             assert found[f"validate/{metric}"] == pytest.approx(run.metrics[f"validate/{metric}"], abs=exact)
     kept = read(run.fetch("predictions/validate.arrow"))
