@@ -61,20 +61,7 @@ def train(
     """
     from steps import text_features  # which trains a TextCNN by what is here
 
-    def feature_options(member: ModuleType) -> type[Options] | None:
-        return text_features.FeaturesConfig if issubclass(member.Config, FeatureOptions) else None
-
-    name, model, said_training, learn, said_text, features, said_data, control = parse(
-        argv,
-        classifiers,
-        given_training,
-        teacher_options,
-        text_options,
-        feature_options,
-        DataConfig,
-        RunConfig,
-        about=__doc__,
-    )
+    name, model, said_training, learn, said_text, features, said_data, control = asked(argv)
     member = classifiers.load(name)
     training = settled_training(member, model, said_training)
     store = open_dataset(command, data or said_data, frames=frames or member.Model.reads_frames)
@@ -85,6 +72,31 @@ def train(
         store, encoder = text_features.find_or_make(command, store, text or said_text, features)
     setup = Setup(name, model, training, find_teacher(learn, store))
     return find_or_train(command, setup, store, textset, encoder, force=control.force, own=own)
+
+
+def asked(argv: list[str]) -> tuple:
+    """What the words of a command line ask for: a classifier's name, its options and those of all that it rests on.
+
+    Exits as `parse` does when a word is wrong.
+    """
+    return parse(
+        argv,
+        classifiers,
+        given_training,
+        teacher_options,
+        text_options,
+        feature_options,
+        DataConfig,
+        RunConfig,
+        about=__doc__,
+    )
+
+
+def feature_options(member: ModuleType) -> type[Options] | None:
+    """The options of features of text, for a classifier that can read some."""
+    from steps.text_features import FeaturesConfig  # which trains a TextCNN by what is here
+
+    return FeaturesConfig if issubclass(member.Config, FeatureOptions) else None
 
 
 def text_options(member: ModuleType) -> type[TextConfig] | None:

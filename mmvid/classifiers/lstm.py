@@ -30,7 +30,7 @@ TRAINING_PRESETS = {
         "ema": 0.99,
     }
 }
-COMPACT = {"cells": 256, "layers": 2, "experts": 2}
+STEADY = {"pooling": "average", "batch_norm": True, "rare": True}  # few videos do not teach the paper's way
 PAPER = {"dropout": 0.0, "normalisation": "per_modality", "pooling": "last", "batch_norm": False, "rare": False}
 
 
@@ -38,11 +38,10 @@ class Config(FeatureOptions, Preset):
     """Stacked LSTM."""
 
     presets = {
-        "compact": COMPACT | PAPER | {"dropout": 0.2},
+        "compact": STEADY | {"cells": 256, "layers": 2, "experts": 2, "dropout": 0.2, "normalisation": "per_modality"},
         "lstm_a": PAPER | {"cells": 1024, "layers": 2, "experts": 2},
         "lstm_b": PAPER | {"cells": 512, "layers": 4, "experts": 4},
-        "audioset": {"cells": 256, "layers": 1, "experts": 2, "dropout": 0.4}
-        | {"normalisation": "none", "pooling": "average", "batch_norm": True, "rare": True},
+        "audioset": STEADY | {"cells": 256, "layers": 1, "experts": 2, "dropout": 0.4, "normalisation": "none"},
     }
     preset: Literal["compact", "lstm_a", "lstm_b", "audioset"] = option(
         "compact", "options not given; lstm_a and lstm_b are paper A's, audioset is for its clips", decides=False

@@ -26,7 +26,7 @@ VARIANTS = {
     "netvlad, drawn anew": ("netvlad", {"sampling": "frames", "evaluation": "random", "samples": 4}),
     "netrvlad": ("netvlad", {"residuals": "none", "gating": "squeeze_excite", "class_gating": True}),
     "lstm, a vector beside frames": ("lstm", {"modalities": ("audio", "speech")}),
-    "lstm, normalised averages": ("lstm", {"cells": 48, "dropout": 0.0, "pooling": "average", "batch_norm": True}),
+    "lstm, the paper's last state": ("lstm", {"preset": "lstm_a", "cells": 48}),
 }
 MODELS = [*NAMES, *VARIANTS]
 LEARNT = [name for name in NAMES if name not in COUNTED]

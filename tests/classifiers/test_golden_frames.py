@@ -31,7 +31,7 @@ CASES = {
         DBOF,
         MOVING,
     ),
-    "model_lstm2": ("lstm", {"cells": 7, "dropout": 0.0}, EXPERTS, {}),
+    "model_lstm2": ("lstm", {"preset": "lstm_a", "cells": 7}, EXPERTS, {}),
     "model_frame_logistic": (
         "frame_logistic",
         {},

@@ -4,14 +4,18 @@ import csv
 import io
 import math
 import re
+from typing import get_args
 
 import pytest
 
+from mmvid import blends
+from mmvid.config import parse
 from mmvid.metrics.bootstrap import Interval
 from mmvid.registry.gate import read_models
 from mmvid.report import ablation
 from mmvid.report.ablation import Champion, Filled, Made, Result
-from mmvid.report.recipes import TABLES, Recipe, Table, names, read_table
+from mmvid.report.recipes import TABLES, Recipe, Sizes, Table, names, read_table
+from steps.train import asked
 
 MOE = Recipe(name="MoE & friends_100%", entry="train_moe", model="mmvid-moe", paper={"gap": 79.44})
 LSTM = Recipe(name="LSTM", entry="train_lstm", paper={"gap": 80.22}, note="a note")
@@ -103,6 +107,19 @@ def test_every_table_of_the_project_reads(name):
     assert read.name == name
     models = read_models(TABLES.parent / "models.yaml")
     assert all(row.model in models for row in read.rows if row.entry and not row.instead)
+
+
+@pytest.mark.parametrize("sizes", get_args(Sizes))
+@pytest.mark.parametrize("name", ["table2", "table4", "table5", "table6"])
+def test_every_recipe_s_options_are_those_of_its_entry(name, sizes):
+    rows = [row for row in read_table(name).rows if row.entry]
+    assert rows
+    for row in rows:
+        kind, _, what = row.entry.partition("_")
+        if kind == "train":
+            assert asked([what, *row.words(sizes)])[0] == what
+        else:
+            assert parse([what, *row.words(sizes)], blends, about="")[0] == what
 
 
 def test_no_registered_model_has_two_sets_of_rules():
