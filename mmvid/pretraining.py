@@ -152,7 +152,7 @@ class Pretraining(Learner):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         trained = [weight for weight in self.model.parameters() if weight.requires_grad]
-        return torch.optim.Adam(trained, lr=self.config.learning_rate, betas=self.config.betas)
+        return torch.optim.Adam(trained, lr=self.config.learning_rate, betas=self.config.betas, fused=True)
 
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, **_: Any) -> None:
         if self.config.clip_norm:

@@ -4,6 +4,7 @@ import dataclasses
 from types import ModuleType
 from typing import Any, Protocol
 
+from mmvid import classifiers
 from mmvid.config import Options, deciding, option, with_defaults
 from mmvid.presets import settle, unset
 from mmvid.records.loader import Relabel
@@ -71,6 +72,9 @@ class Setup:
         seeded = f", seed {self.seed}" if isinstance(self.train, TrainConfig) else ""
         inputs = {"data": store.digest} | ({} if textset is None else {"text": textset.digest})
         options, modules = deciding(self.model) | deciding(self.train), ("mmvid.experiment",)
+        if not options.get("modalities", True):  # none named is all there are: the same run as if they were named
+            reads_frames = classifiers.load(self.name).Model.reads_frames
+            options["modalities"] = list(store.shapes.frames if reads_frames else store.shapes.features)
         if self.teacher is not None:
             inputs, options = inputs | {"teacher": self.teacher.key}, options | self.teacher.options
             modules = (*modules, "mmvid.distillation")

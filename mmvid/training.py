@@ -124,7 +124,7 @@ class Classifying(Learner):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         kind = {"corrected": torch.optim.Adam, "uncorrected": UncorrectedEpsilonAdam}[self.config.adam]
-        return kind(self.model.parameters(), lr=self.config.learning_rate)
+        return kind(self.model.parameters(), lr=self.config.learning_rate, fused=True)
 
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, **_: Any) -> None:
         clip_gradients(self.model.parameters(), self.config.clip, self.config.clip_norm)

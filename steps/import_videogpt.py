@@ -8,13 +8,13 @@ Logs   config.json, parameters, the model as a version of mmvid-videogpt or mmvi
        again in the published format.
 """
 
-import hashlib
 from pathlib import Path
 
 from mmvid.config import Options, option, parse
 from mmvid.console import run_command
 from mmvid.encoder_package import EncoderPackage
 from mmvid.encoders import describe
+from mmvid.manifests import digest_of
 from mmvid.published.videogpt import import_checkpoint
 from mmvid.registry import versions
 from mmvid.runs import Command, Run, RunConfig, Task
@@ -34,8 +34,7 @@ def main(argv: list[str]) -> None:
     if not config.checkpoint:
         raise ValueError("checkpoint must be given: a published Lightning checkpoint of VideoGPT or of its VQ-VAE")
     path = Path(config.checkpoint)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    digest = digest_of(path)
     task = Task(
         "import_videogpt",
         {"export": config.export},

@@ -84,10 +84,10 @@ class Segmenting(Learner):
         for group in groups:
             group["first_lr"] = group["lr"]
         if config.optimiser == "sgd":
-            return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum)
+            return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum, fused=True)
         if config.optimiser == "adam":
-            return torch.optim.Adam(groups, lr=config.learning_rate)
-        return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
+            return torch.optim.Adam(groups, lr=config.learning_rate, fused=True)
+        return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         for group in optimizer.param_groups:
