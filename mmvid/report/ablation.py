@@ -7,6 +7,7 @@ bootstrap interval over the videos, and the paper's number. What is missing is s
 import csv
 import dataclasses
 import io
+import itertools
 import statistics
 from collections.abc import Sequence
 from typing import Any
@@ -110,11 +111,18 @@ def cells(table: Table, result: Result) -> list[str]:
     return [*shown, "" if result.videos is None else f"{result.videos:,}", str(len(result.made) or "")]
 
 
+def readable(filled: Filled) -> tuple[list[str], list[list[str]]]:
+    """The heads and the rows' texts, without the columns that are empty in every row."""
+    rows = [cells(filled.table, result) for result in filled.results]
+    used = [any(texts) for texts in zip(*rows, strict=True)]
+    heads, *rows = (list(itertools.compress(line, used)) for line in (header(filled.table), *rows))
+    return heads, rows
+
+
 def as_markdown(filled: Filled, level: int = 1) -> str:
-    """The table with its heading, notes and the runs of each row."""
-    table = filled.table
+    """The table with its heading, notes, the runs of each row and what the gate said."""
     parts = [f"{'#' * level} {heading(filled)}\n"]
-    parts.append(markdown(header(table), [cells(table, result) for result in filled.results]))
+    parts.append(markdown(*readable(filled)))
     parts.append("\n".join(f"- {sentence}" for sentence in sentences(filled)))
     runs = [
         f"- {result.recipe.name}: "
@@ -122,7 +130,9 @@ def as_markdown(filled: Filled, level: int = 1) -> str:
         for result in filled.results
         if result.made
     ]
-    return "\n".join([*parts, *(["\nRuns:\n", *runs] if runs else [])]) + "\n"
+    for name, lines in (("Runs", runs), ("Promotions", [f"- {sentence}" for sentence in promotions(filled)])):
+        parts += [f"\n{name}:\n", *lines] if lines else []
+    return "\n".join(parts) + "\n"
 
 
 def sentences(filled: Filled) -> list[str]:
@@ -143,10 +153,13 @@ def sentences(filled: Filled) -> list[str]:
         told.append(f"The paper: {table.paper}. Its numbers are its own, on other data; they are not comparable.")
     told += table.notes
     for result in filled.results:
-        told += [
-            f"{result.recipe.name}: {text}" for text in (result.recipe.note, result.lack, result.promotion) if text
-        ]
+        told += [f"{result.recipe.name}: {text}" for text in (result.recipe.note, result.lack) if text]
     return told
+
+
+def promotions(filled: Filled) -> list[str]:
+    """What the gate said of each row."""
+    return [f"{result.recipe.name}: {result.promotion}" for result in filled.results if result.promotion]
 
 
 def means(filled: Filled) -> dict[str, float]:
@@ -209,20 +222,26 @@ def as_latex(filled: Filled) -> str:
     """A `table` environment that needs the package booktabs."""
     table = filled.table
     percent = r" (\%)"
-    spans = [f"\\multicolumn{{2}}{{c}}{{{each.name}{percent if each.percent else ''}}}" for each in table.columns]
+    compared = {each.metric for result in filled.results for each in table.columns if _told(each, result)}
+    kinds = [["ours", "paper"] if each.metric in compared else ["ours"] for each in table.columns]
+    spans = [
+        f"\\multicolumn{{{len(kind)}}}{{c}}{{{each.name}{percent if each.percent else ''}}}"
+        for each, kind in zip(table.columns, kinds, strict=True)
+    ]
     lines = [
         r"\begin{table}",
         f"\\caption{{{latex_text(heading(filled))}}}",
-        f"\\begin{{tabular}}{{l{'rr' * len(table.columns)}}}",
+        f"\\begin{{tabular}}{{l{'r' * sum(map(len, kinds))}}}",
         r"\toprule",
         " & ".join(["", *spans]) + r" \\",
-        " & ".join(["", *["ours", "paper"] * len(table.columns)]) + r" \\",
+        " & ".join(["", *itertools.chain.from_iterable(kinds)]) + r" \\",
         r"\midrule",
     ]
     for result in filled.results:
         row = [latex_text(result.recipe.name)]
         for column in table.columns:
-            row += [_mean(column, result).replace("±", r"$\pm$") or "--", _told(column, result) or "--"]
+            row.append(_mean(column, result).replace("±", r"$\pm$") or "--")
+            row += [_told(column, result) or "--"] * (column.metric in compared)
         lines.append(" & ".join(row) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
 
@@ -271,14 +290,15 @@ def report(
         return Markup(to_html(figure, include_plotlyjs=scripts == 1, full_html=False, config=_DRAWN))
 
     for filled in tables:
-        heads = header(filled.table)
-        rows = [
-            [*cells(filled.table, result)[:-1], _links(result)] if result.made else cells(filled.table, result)
-            for result in filled.results
-        ]
+        heads, rows = readable(filled)
+        for row, result in zip(rows, filled.results, strict=True):
+            row[-1] = _links(result) if result.made else row[-1]
         parts.append(element("h2", heading(filled)))
-        parts.append(page_table(heads, rows, words=["row"], numbers=heads[1:-1]))
+        parts.append(page_table(heads, rows, words=["row"], numbers=[head for head in heads[1:] if head != "runs"]))
         parts += [element("p", sentence, "soft") for sentence in sentences(filled)]
+        if said := promotions(filled):
+            listed = element("ul", [element("li", sentence) for sentence in said], "soft")
+            parts.append(element("details", [element("summary", "what the gate said"), listed]))
         if any(result.made for result in filled.results):
             parts.append(draw(bars(filled)))
     for name, figure in figures:

@@ -35,6 +35,8 @@ th.num { text-align: right }
 td { border-bottom: 1px solid var(--line); padding: 6px 0; vertical-align: middle; white-space: nowrap }
 th, td { padding-right: 18px } th:last-child, td:last-child { padding-right: 0; min-width: 140px }
 td.word { max-width: 260px; overflow-wrap: anywhere; white-space: normal; min-width: 110px }
+td.word:first-child { min-width: 220px }
+summary { cursor: pointer; color: var(--soft); margin: 8px 0 }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 0 40px }
 .share { display: block; height: 12px; border-radius: 3px; background: var(--bar); min-width: 1px }
 img { display: block; max-width: 100%; image-rendering: pixelated }

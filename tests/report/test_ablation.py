@@ -69,6 +69,21 @@ def test_markdown_says_what_lacks_and_links_the_runs():
         assert said in text
 
 
+def test_columns_that_no_row_fills_are_left_out():
+    heads, rows = ablation.readable(filled())
+    assert heads == ["row", "GAP %", "GAP % of the champion", "GAP %, the paper", "loss", "videos", "runs"]
+    assert rows[2] == ["WILLOW", "", "", "84.97", "", "", ""]
+    assert r"\begin{tabular}{lrrr}" in ablation.as_latex(filled())
+
+
+def test_what_the_gate_said_stands_by_itself():
+    assert ablation.as_markdown(filled()).endswith(
+        "Promotions:\n\n- MoE & friends_100%: mmvid-moe: champion is version 3\n"
+    )
+    page = ablation.report("T", [filled()])
+    assert "<details><summary>what the gate said</summary>" in page
+
+
 def test_a_table_of_context_alone_names_no_data():
     context = Filled(table(CONTEXT), "made", (Result(CONTEXT),))
     assert ablation.as_markdown(context).startswith("# A table\n")
