@@ -6,11 +6,13 @@ The members' scores are made: of each video and class a number that the members 
 the best classes more or less as trained models do; three of the ten that are best without the members' own part are the
 labels. Their best 100 are written as Arrow files and read by way of the page cache, as those of runs are. What a member
 did not keep is drawn again, which stands for the forward pass of a real one, and its time is told apart. A row has a
-process of its own; the peak is that of the process, of which the page cache may be taken back at any time. That of
-1.4 million videos is told by the growth from a quarter of the videos to all of them.
+process of its own; `own` is its highest anonymous memory (RssAnon, looked at each 20 ms), `all` its highest resident
+memory, which has the files' pages that the system may take back at any time. Both at 1.4 million videos are told by the
+growth from a quarter of the videos to all of them.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import functools
 import json
@@ -18,7 +20,9 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -52,16 +56,17 @@ def main(argv: list[str]) -> None:
     dense = 4 * options.videos * options.classes * options.members / 2**30
     print(f"{options.videos:,} videos, {options.classes:,} classes, {options.members} members; ", end="")
     print(f"as dense matrices they would be {dense:,.1f} GiB")
-    print(f"{'row':<10}{'fit CPU s':>10}{'CPU s':>8}{'of it drawn':>12}{'peak MiB':>10}{'at 1.4 M, GiB':>15}  notes")
+    heads = f"{'row':<10}{'fit CPU s':>10}{'CPU s':>8}{'of it drawn':>12}{'own MiB':>9}{'all MiB':>9}"
+    print(f"{heads}{'at 1.4 M: own GiB':>19}{'all GiB':>9}  notes")
     with tempfile.TemporaryDirectory() as folder:
         for row in ("make", *options.rows.split(",")):
             told = run(row, folder, argv)
             if row != "make":
                 some = run(row, folder, argv, options.videos // 4)
-                growth = (told["peak"] - some["peak"]) / (options.videos - options.videos // 4)
-                large = (told["peak"] + growth * (SCALE - options.videos)) / 1024
-                times = f"{told['fit']:>10.1f}{told['cpu']:>8.1f}{told['drawn']:>12.1f}{told['peak']:>10,.0f}"
-                print(f"{row:<10}{times}{large:>15.1f}  {told['notes']}", flush=True)
+                own, everything = (grown(told[kind], some[kind], options.videos) for kind in ("own", "all"))
+                shown = f"{row:<10}{told['fit']:>10.1f}{told['cpu']:>8.1f}{told['drawn']:>12.1f}"
+                shown += f"{told['own']:>9,.0f}{told['all']:>9,.0f}{own:>19.1f}{everything:>9.1f}"
+                print(f"{shown}  {told['notes']}", flush=True)
 
 
 def run(row: str, folder: str, argv: list[str], some: int = 0) -> dict:
@@ -69,6 +74,31 @@ def run(row: str, folder: str, argv: list[str], some: int = 0) -> dict:
     command = [sys.executable, "-m", "benchmarks.ensemble", *argv, "--row", row, "--folder", folder]
     command += ["--some", str(some)]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def grown(peak: float, quarter: float, videos: int) -> float:
+    """GiB at `SCALE` videos, from the MiB of all videos here and of a quarter of them."""
+    growth = (peak - quarter) / (videos - videos // 4)
+    return (peak + growth * (SCALE - videos)) / 1024
+
+
+@contextlib.contextmanager
+def watched() -> Iterator[list[float]]:
+    """A list of one number, the highest anonymous memory of this process in MiB so far."""
+    highest, over = [0.0], threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.02):
+            lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+            highest[0] = max(highest[0], int(lines["RssAnon"].split()[0]) / 1024)
+
+    watcher = threading.Thread(target=look, daemon=True)
+    watcher.start()
+    try:
+        yield highest
+    finally:
+        over.set()
+        watcher.join()
 
 
 @functools.lru_cache(maxsize=1)
@@ -125,18 +155,20 @@ def measure(options: argparse.Namespace) -> dict:
     joined = Joined(first.ids, members)
     kind = blends.load(options.row)
     config = kind.Config(**({"trees": options.trees} if options.row == "forest" else {}))
-    started = time.process_time()
-    fitted = [kind.Model(config)] if not kind.Model.fitted else fit(kind, config, joined, labels)
-    fit_seconds, drawn[0] = time.process_time() - started, 0.0
-    started = time.process_time()
-    with torch.inference_mode():
-        found = blend(joined, Ensemble([], fitted), key="", labels=labels, fitted=True)
-    seconds = time.process_time() - started
+    with watched() as own:
+        started = time.process_time()
+        fitted = [kind.Model(config)] if not kind.Model.fitted else fit(kind, config, joined, labels)
+        fit_seconds, drawn[0] = time.process_time() - started, 0.0
+        started = time.process_time()
+        with torch.inference_mode():
+            found = blend(joined, Ensemble([], fitted), key="", labels=labels, fitted=True)
+        seconds = time.process_time() - started
     whole, cut = (ranking.gap_of(each.ranked()) for each in (found.predictions, found.cut))
     share = found.rescored[0] / found.rescored[1]
     notes = f"GAP {whole:.4f}, with the cut {cut:.4f}; {share:.0%} of the pairs scored again"
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"fit": fit_seconds, "cpu": seconds, "drawn": drawn[0], "peak": peak, "notes": notes}
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    memory = {"own": own[0], "all": resident}
+    return {"fit": fit_seconds, "cpu": seconds, "drawn": drawn[0], **memory, "notes": notes}
 
 
 def first_of(kept: Predictions, count: int) -> Predictions:

@@ -7,6 +7,7 @@ import mlflow
 from mlflow.exceptions import MlflowException
 
 import mmvid
+from mmvid.artifacts import local_path
 from mmvid.console import shielded
 
 
@@ -45,7 +46,7 @@ def log_package(
 def package_of(uri: str, kind: str) -> Path:
     """The package folder inside a logged or registered model; `kind` is what an error says that it must be."""
     try:
-        folder = Path(mlflow.artifacts.download_artifacts(uri))
+        folder = local_path(uri)
     except MlflowException as error:
         raise ValueError(f"{uri} must name a model on {mlflow.get_tracking_uri()}: {error.message}") from error
     found = sorted((folder / "artifacts").glob("*/config.json"))

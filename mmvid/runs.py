@@ -30,6 +30,7 @@ import numpy as np
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.entities import Run as MlflowRun
 
+from mmvid.artifacts import local_path
 from mmvid.config import Options, option
 from mmvid.console import Stopped, shielded, stoppable
 from mmvid.durable import exclusively
@@ -76,8 +77,15 @@ class Finished:
         return self.run.data.tags
 
     def fetch(self, name: str) -> Path:
-        """An artifact, a file or a folder, as it lies on this machine."""
-        return Path(mlflow.artifacts.download_artifacts(run_id=self.id, artifact_path=name))
+        """An artifact, a file or a folder, as it lies on this machine.
+
+        Raises:
+            ValueError: if the run has none of that name.
+        """
+        try:
+            return local_path(self.run.info.artifact_uri, name)
+        except mlflow.MlflowException as error:
+            raise ValueError(f"run {self.id} must have the artifact {name}: {error}") from error
 
 
 class Undisturbed:
