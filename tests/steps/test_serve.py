@@ -2,52 +2,28 @@
 
 import json
 import os
-import socket
-import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 
+import http_server
 import pytest
 
 
 @pytest.fixture(scope="module")
 def server(job):
     """The address of `mlflow models serve` on the promoted mixture of experts."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/mmvid-moe@champion"]
-    command += ["--env-manager", "local", "-p", str(port), "-h", "127.0.0.1"]
+    command += ["--env-manager", "local", "-h", "127.0.0.1", "-p"]
     environment = os.environ | {
         "MLFLOW_TRACKING_URI": job.tracking,
         "PATH": f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}",
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     }
-    log = job.folder / "server.log"
     # From a folder without our steps: the model must bring or need nothing of them.
-    with (
-        log.open("wb") as out,
-        subprocess.Popen(
-            command, env=environment, cwd=job.folder, stdout=out, stderr=out, start_new_session=True
-        ) as process,
-    ):
-        try:
-            yield wait_for(f"http://127.0.0.1:{port}", process, log)
-        finally:
-            os.killpg(process.pid, 15)
-
-
-def wait_for(address: str, process: subprocess.Popen, log) -> str:
-    for _ in range(240):
-        assert process.poll() is None, log.read_text()
-        try:
-            urllib.request.urlopen(f"{address}/ping", timeout=1).close()
-            return address
-        except OSError:
-            time.sleep(0.5)
-    raise AssertionError(log.read_text())
+    more = {"env": environment, "cwd": job.folder}
+    with http_server.running(command, "/ping", job.folder / "server.log", **more) as address:
+        yield address
 
 
 def post(server: str, body) -> tuple[int, dict]:
