@@ -26,7 +26,8 @@ from mmvid.maskset import MasksConfig
 from mmvid.registry import versions
 from mmvid.report import ablation, label_curves, recipes
 from mmvid.report import text as text_report
-from mmvid.report.ablation import Champion, Filled, Made, Result
+from mmvid.report.bars import picture
+from mmvid.report.filled import Champion, Filled, Made, Result, means
 from mmvid.report.html import Markup, element, image
 from mmvid.report.populations import predicted, store_of, videos_of
 from mmvid.report.recipes import Population, Recipe, Sizes, Table
@@ -272,8 +273,8 @@ def log_table(run: Run, filled: Filled) -> None:
     run.text(f"{name}.md", ablation.as_markdown(filled))
     run.text(f"{name}.csv", ablation.as_csv(filled))
     run.text(f"{name}.tex", ablation.as_latex(filled))
-    run.figure(f"{name}.png", ablation.picture(filled))
-    run.report(ablation.means(filled))
+    run.figure(f"{name}.png", picture(filled))
+    run.report(means(filled))
 
 
 def log_galleries(run: Run, filled: Filled) -> list[Markup]:

@@ -11,6 +11,7 @@ FLOORS = [
     {"epochs"},
     {"config", "catalogue", "console", "draws", "durable", "liveness", "permutation", "ranks", "sources", "storage"},
     {
+        "artifacts",
         "tasks",
         "text",
         "tfrecords",
@@ -50,6 +51,7 @@ FLOORS = [
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 MLFLOW_ROOMS = {
     *(
+        "artifacts",
         "logged",
         "requests",
         "runs",

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from mmvid.cross_validation import Cell
 from mmvid.metrics.bootstrap import Interval
-from mmvid.report.ablation import CHAMPION, OURS, PAPER, latex_text
+from mmvid.report.ablation import latex_text
+from mmvid.report.bars import CHAMPION, OURS, PAPER
 from mmvid.report.html import Markup, element, page
 from mmvid.report.html import table as page_table
 from mmvid.report.recipes import Column

@@ -13,7 +13,8 @@ from mmvid.config import parse
 from mmvid.metrics.bootstrap import Interval
 from mmvid.registry.gate import read_models
 from mmvid.report import ablation
-from mmvid.report.ablation import Champion, Filled, Made, Result
+from mmvid.report.bars import picture
+from mmvid.report.filled import Champion, Filled, Made, Result, cells, header, means, readable
 from mmvid.report.recipes import TABLES, Recipe, Sizes, Table, names, read_table
 from steps.train import asked
 
@@ -40,7 +41,7 @@ def filled() -> Filled:
 
 
 def test_a_cell_has_mean_and_spread_the_champion_and_the_paper():
-    first, second, third = (ablation.cells(filled().table, result) for result in filled().results)
+    first, second, third = (cells(filled().table, result) for result in filled().results)
     assert first == [
         "MoE & friends_100%",
         "41.00 ± 1.41",
@@ -54,12 +55,12 @@ def test_a_cell_has_mean_and_spread_the_champion_and_the_paper():
     ]
     assert second == ["LSTM", "missing", "", "80.22", "missing", "", "", "", ""]
     assert third == ["WILLOW", "", "", "84.97", "", "", "", "", ""]
-    assert len(first) == len(ablation.header(filled().table))
+    assert len(first) == len(header(filled().table))
 
 
 def test_the_paper_s_numbers_keep_their_digits():
     row = Recipe(name="row", paper={"gap": 79.3, "loss": 0.225})
-    assert [ablation.cells(table(row), Result(row))[place] for place in (3, 6)] == ["79.3", "0.225"]
+    assert [cells(table(row), Result(row))[place] for place in (3, 6)] == ["79.3", "0.225"]
 
 
 def test_markdown_says_what_lacks_and_links_the_runs():
@@ -70,7 +71,7 @@ def test_markdown_says_what_lacks_and_links_the_runs():
 
 
 def test_columns_that_no_row_fills_are_left_out():
-    heads, rows = ablation.readable(filled())
+    heads, rows = readable(filled())
     assert heads == ["row", "GAP %", "GAP % of the champion", "GAP %, the paper", "loss", "videos", "runs"]
     assert rows[2] == ["WILLOW", "", "", "84.97", "", "", ""]
     assert r"\begin{tabular}{lrrr}" in ablation.as_latex(filled())
@@ -109,11 +110,11 @@ def test_the_page_needs_no_network_and_escapes():
     page = ablation.report("T", [filled()])
     assert "made &lt;data&gt;" in page and "<data>" not in page.split("<script")[0]
     assert 'href="#/1"' in page and 'src="http' not in page
-    assert ablation.picture(filled()).axes[0].get_title() == "A table"
+    assert picture(filled()).axes[0].get_title() == "A table"
 
 
 def test_means_are_logged_by_row():
-    assert ablation.means(filled()) == pytest.approx({"t/moe___friends_100_/gap": 0.41, "t/moe___friends_100_/loss": 2})
+    assert means(filled()) == pytest.approx({"t/moe___friends_100_/gap": 0.41, "t/moe___friends_100_/loss": 2})
 
 
 @pytest.mark.parametrize("name", names())
