@@ -163,7 +163,9 @@ def fill(bench: Bench, table: Table) -> Filled:
     results: dict[str, Result] = {}
     for row in table.rows:
         results[row.name] = made(bench, table, row, results) if row.entry else Result(row)
-    return Filled(table, bench.rows.title, tuple(results.values()))
+    left_out = tuple(result for result in results.values() if result.unfit and not result.recipe.paper)
+    shown = tuple(result for result in results.values() if result not in left_out)
+    return Filled(table, bench.rows.title, shown, left_out)
 
 
 def made(bench: Bench, table: Table, row: Recipe, earlier: dict[str, Result]) -> Result:
@@ -171,7 +173,7 @@ def made(bench: Bench, table: Table, row: Recipe, earlier: dict[str, Result]) ->
     population = table.population_of(row)
     if (lack := bench.rows.lacking(row.needs)) is not None:
         bench.bar.update(len(bench.config.seeds))
-        return Result(row, lack=lack)
+        return Result(row, lack=lack, unfit=True)
     runs: dict[int, Finished] = {}
     lacks, failed = [], False
     for seed in bench.config.seeds if is_seeded(row) else bench.config.seeds[:1]:

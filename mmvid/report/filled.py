@@ -45,6 +45,7 @@ class Result:
         lack: why there are no numbers, or not those of every seed; empty where nothing lacks.
         promotion: what the gate said.
         failed: whether `lack` is an error, not something that was left out.
+        unfit: whether the data cannot fill the row, whatever is trained.
     """
 
     recipe: Recipe
@@ -55,6 +56,7 @@ class Result:
     lack: str = ""
     promotion: str = ""
     failed: bool = False
+    unfit: bool = False
 
     def values(self, metric: str) -> list[float]:
         """The metric of each run that has it."""
@@ -64,11 +66,16 @@ class Result:
 
 @dataclasses.dataclass(frozen=True)
 class Filled:
-    """A table with its results, and on which data they were made."""
+    """A table with its results, and on which data they were made.
+
+    Attributes:
+        left_out: rows that the data cannot fill and of which the paper has no number.
+    """
 
     table: Table
     data: str
     results: tuple[Result, ...]
+    left_out: tuple[Result, ...] = ()
 
 
 def heading(filled: Filled) -> str:
@@ -125,7 +132,7 @@ def sentences(filled: Filled) -> list[str]:
     told += table.notes
     for result in filled.results:
         told += [f"{result.recipe.name}: {text}" for text in (result.recipe.note, result.lack) if text]
-    return told
+    return told + [f"{result.recipe.name} is left out: {result.lack}" for result in filled.left_out]
 
 
 def promotions(filled: Filled) -> list[str]:

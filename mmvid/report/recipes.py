@@ -38,7 +38,9 @@ class Recipe(Options):
     members: tuple[str, ...] = option((), "rows of this table that an ensemble joins, seed by seed")
     model: str = option("", "the registered model that it feeds")
     needs: tuple[str, ...] = option(
-        (), "what the data must have: modalities, `frames`, `title`, `keywords`, or `text`: any of these two"
+        (),
+        "what the data must have: modalities, `frames`, `title`, `keywords`, or `text`: any of these two; "
+        "`no visual`: what they must lack",
     )
     population: Population | None = option(None, "videos that the row is of, where they are not the table's")
     paper: dict[str, float] = option({}, "the paper's numbers by metric, as the paper prints them")

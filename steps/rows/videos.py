@@ -46,6 +46,10 @@ class VideoRows:
     def lacking(self, needs: tuple[str, ...]) -> str | None:
         store, text = self.store, self.text
         for need in needs:
+            if need.startswith("no "):
+                if (unwanted := need.removeprefix("no ")) in store.shapes.features:
+                    return f"only for data without {unwanted}: {store.title} has it"
+                continue
             if need == "text" or need in FIELDS:
                 there = bool(text.titles) or any(store.has_text(split).any() for split in store.splits)
             elif need == "frames":

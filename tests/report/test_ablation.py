@@ -77,6 +77,12 @@ def test_columns_that_no_row_fills_are_left_out():
     assert r"\begin{tabular}{lrrr}" in ablation.as_latex(filled())
 
 
+def test_rows_that_the_data_cannot_fill_are_told_of():
+    unfit = Result(LSTM, lack="not in this data: it has no frames", unfit=True)
+    text = ablation.as_markdown(Filled(table(MOE), "made", (filled().results[0],), (unfit,)))
+    assert "- LSTM is left out: not in this data: it has no frames" in text and "| LSTM" not in text
+
+
 def test_what_the_gate_said_stands_by_itself():
     assert ablation.as_markdown(filled()).endswith(
         "Promotions:\n\n- MoE & friends_100%: mmvid-moe: champion is version 3\n"
